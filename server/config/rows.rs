@@ -1,0 +1,123 @@
+//! The settings as a table: what schema, README, editor manifests and environment names are made from.
+
+use super::Settings;
+use serde_json::{Value, json};
+
+/// One setting.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Dotted name, e.g. `model.baseUrl`.
+    pub key: String,
+    /// e.g. `OPENDEVAGENT_MODEL_BASE_URL`.
+    pub environment: String,
+    /// The JSON Schema of the value, with its default and description.
+    pub schema: Value,
+}
+
+impl Row {
+    pub fn description(&self) -> &str {
+        self.schema["description"].as_str().unwrap_or_default()
+    }
+
+    pub fn default(&self) -> &Value {
+        &self.schema["default"]
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        match &self.schema["type"] {
+            Value::Array(kinds) => kinds.iter().any(|one| one == kind),
+            one => one == kind,
+        }
+    }
+
+    /// Reads the value from an environment variable. What does not fit the type stays text, and is refused
+    /// with a message when it is merged.
+    pub fn parse(&self, text: &str) -> Value {
+        if self.is("array") {
+            return text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        }
+        if self.is("object") {
+            return serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        }
+        if self.is("string") || self.schema.get("enum").is_some() {
+            return if text.is_empty() && self.is("null") { Value::Null } else { json!(text) };
+        }
+        match serde_json::from_str(text.trim()) {
+            Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
+            _ => json!(text),
+        }
+    }
+}
+
+/// The JSON Schema of all settings.
+pub fn schema() -> Value {
+    let mut schema = schemars::schema_for!(Settings).to_value();
+    schema["title"] = json!("OpenDevAgent settings");
+    schema
+}
+
+/// Every setting, in the order of declaration.
+pub fn rows() -> Vec<Row> {
+    let schema = schema();
+    let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
+    let mut rows = Vec::new();
+    collect(&schema, &schema, &defaults, "", &mut rows);
+    rows
+}
+
+fn collect(root: &Value, node: &Value, defaults: &Value, prefix: &str, rows: &mut Vec<Row>) {
+    let Some(properties) = node["properties"].as_object() else { return };
+    for (name, property) in properties {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let target = follow(root, property);
+        let default = &defaults[name];
+        if target.get("properties").is_some() {
+            collect(root, target, default, &key, rows);
+            continue;
+        }
+        let mut schema = target.clone();
+        if let (Some(schema), Some(own)) = (schema.as_object_mut(), property.as_object()) {
+            schema.extend(
+                own.iter()
+                    .filter(|(name, _)| *name != "$ref")
+                    .map(|(name, value)| (name.clone(), value.clone())),
+            );
+            schema.insert("default".into(), tidy(default));
+            schema.remove("format");
+        }
+        rows.push(Row { environment: environment_name(&key), key, schema });
+    }
+}
+
+fn follow<'a>(root: &'a Value, property: &'a Value) -> &'a Value {
+    property["$ref"]
+        .as_str()
+        .and_then(|reference| root.pointer(reference.trim_start_matches('#')))
+        .unwrap_or(property)
+}
+
+/// 0.30000001192092896 is how JSON spells the 32-bit 0.3; people read 0.3.
+fn tidy(value: &Value) -> Value {
+    match value.as_f64() {
+        Some(number) if number.fract() == 0.0 && number.abs() < 1e15 => json!(number as i64),
+        Some(number) => json!((number * 1e6).round() / 1e6),
+        None => value.clone(),
+    }
+}
+
+fn environment_name(key: &str) -> String {
+    let mut name = String::from("OPENDEVAGENT_");
+    let mut previous = '.';
+    for character in key.chars() {
+        match character {
+            '.' => name.push('_'),
+            _ if character.is_uppercase() && previous.is_lowercase() => {
+                name.push('_');
+                name.push(character);
+            }
+            _ => name.extend(character.to_uppercase()),
+        }
+        previous = character;
+    }
+    name
+}

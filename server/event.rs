@@ -1,0 +1,174 @@
+//! What happens to a task, as data. One enum, several sinks; sinks have no way back.
+
+pub mod lines;
+
+use crate::model::{Agent, Usage};
+use crate::sandbox::Status;
+use crate::verdict::{Tests, Verdict};
+use serde::Serialize;
+
+/// What a user asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Plan,
+    Generate,
+    Fix,
+    Tests,
+    Review,
+    Explain,
+    Run,
+}
+
+impl Action {
+    pub const ALL: [Self; 7] =
+        [Self::Plan, Self::Generate, Self::Fix, Self::Tests, Self::Review, Self::Explain, Self::Run];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Generate => "generate",
+            Self::Fix => "fix",
+            Self::Tests => "tests",
+            Self::Review => "review",
+            Self::Explain => "explain",
+            Self::Run => "run",
+        }
+    }
+}
+
+/// Where a task stands (CONTRACT §1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Queued,
+    Planning,
+    Coding,
+    Testing,
+    Debugging,
+    Complete,
+    Failed,
+    Cancelled,
+}
+
+impl Phase {
+    /// 0 to 100.
+    pub fn percent(self) -> u32 {
+        match self {
+            Self::Queued => 0,
+            Self::Planning => 15,
+            Self::Coding => 40,
+            Self::Testing => 65,
+            Self::Debugging => 80,
+            Self::Complete | Self::Failed | Self::Cancelled => 100,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Error,
+    Warning,
+    Info,
+    Hint,
+}
+
+/// Something about a line of the user's code: a failing check's frame, a compiler error, a review remark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Relative to the workspace.
+    pub path: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in Unicode characters.
+    pub column: u32,
+    pub severity: Severity,
+    /// `check`, or for a review `bug`, `security`, `performance`, `style`, `practice`.
+    pub category: String,
+    pub message: String,
+    /// Stack frames in the user's files, innermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Frame>,
+}
+
+/// One stack frame of a traceback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Frame {
+    pub path: String,
+    /// From 1.
+    pub line: u32,
+    pub message: String,
+}
+
+/// Which text a check ran on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Before,
+    After,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    Info,
+    Warning,
+    Error,
+}
+
+/// One event of one task; `seq` has no gaps.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    pub task: String,
+    /// From 0.
+    pub seq: u64,
+    /// Milliseconds since the Unix epoch.
+    pub at: u64,
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Kind {
+    Started {
+        action: Action,
+        title: String,
+    },
+    /// `attempt` counts proposals, from 0 before the first.
+    Phase {
+        phase: Phase,
+        percent: u32,
+        attempt: u32,
+    },
+    /// A piece of an agent's answer.
+    Said {
+        agent: Agent,
+        text: String,
+    },
+    /// A check or a program has run.
+    Ran {
+        stage: Stage,
+        status: Status,
+        exit_code: Option<i32>,
+        tests: Option<Tests>,
+    },
+    Found {
+        path: String,
+        findings: Vec<Finding>,
+    },
+    /// The sum so far.
+    Usage {
+        usage: Usage,
+    },
+    Noted {
+        level: Note,
+        text: String,
+    },
+    Ended {
+        phase: Phase,
+        verdict: Option<Box<Verdict>>,
+        message: String,
+    },
+}
