@@ -1,0 +1,161 @@
+//! What a sandbox is asked ([`Job`]) and what it answers ([`Outcome`]), free of Docker.
+//!
+//! Nothing here runs a program: adapters do. A failing program is an [`Outcome`]; only a sandbox that could
+//! not do its work is a [`SandboxError`].
+
+pub mod docker;
+pub mod image;
+pub mod language;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs one program on a copy of the given files, away from the host.
+///
+/// Dropping the future kills the program and removes its container.
+pub trait Sandbox: Send + Sync {
+    fn run(&self, job: Job) -> BoxFuture<'_, Result<Outcome, SandboxError>>;
+    /// The limits every job runs under, as shown in verdicts.
+    fn limits(&self) -> Limits;
+
+    /// One line about the engine, when it is ready to run jobs.
+    fn probe(&self) -> BoxFuture<'_, Result<String, SandboxError>>;
+
+    /// Removes what owners that died have left; gives how many.
+    fn sweep(&self) -> BoxFuture<'_, usize> {
+        Box::pin(async { 0 })
+    }
+
+    /// Removes all that is still there of this owner's. No job runs afterwards.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// One program to run.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    /// Id of the task it belongs to; labels the container.
+    pub task: String,
+    /// Key of a row of `languages.toml`; picks the image. `None`: the image that holds all languages.
+    pub language: Option<String>,
+    /// The files the program sees, below its working directory `/work`.
+    pub files: Vec<JobFile>,
+    /// Program and arguments, no shell in between.
+    pub argv: Vec<String>,
+    /// Environment on top of the image's own.
+    pub env: Vec<(String, String)>,
+    /// What the program reads from standard input.
+    pub stdin: Vec<u8>,
+    /// Wall clock limit, lowered from [`Limits::timeout`] for this job alone.
+    pub timeout: Option<Duration>,
+    /// Absolute paths of regular files to bring back after the end; missing ones are left out.
+    pub collect: Vec<String>,
+}
+
+/// A file laid out before the program starts.
+#[derive(Clone, Debug)]
+pub struct JobFile {
+    /// Relative to `/work`, or absolute below `/tmp`. Parent directories are made.
+    pub path: String,
+    pub bytes: Arc<[u8]>,
+    pub executable: bool,
+}
+
+/// How a program ended (CONTRACT §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Ok,
+    ExitNonzero,
+    /// Died of a signal that was neither ours nor the out-of-memory killer's.
+    Signal,
+    Timeout,
+    Oom,
+    /// Killed for writing more than the output cap.
+    OutputLimit,
+    /// Could not be run.
+    Error,
+}
+
+/// What a program did. Cannot be forged by the program: the runner reports it on a channel of its own.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub status: Status,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    /// Bytes that are no UTF-8 are replaced by U+FFFD.
+    pub stdout: String,
+    pub stderr: String,
+    pub truncated: bool,
+    /// Also true when only a child was killed for memory.
+    pub oom: bool,
+    pub duration_ms: u64,
+    pub cpu_ms: u64,
+    pub peak_memory_bytes: u64,
+    pub language: Option<String>,
+    pub runtime: String,
+    pub image: String,
+    /// Why it could not be run and what to do, with [`Status::Error`] alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The collected files: path as asked for, bytes.
+    #[serde(skip)]
+    pub artifacts: Vec<(String, Vec<u8>)>,
+}
+
+/// The limits of one run. Rendered to the engine's flags in one place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Limits {
+    pub cpus: f64,
+    pub memory_mib: u64,
+    /// `none`: no interface but loopback.
+    pub network: &'static str,
+    #[serde(skip)]
+    pub timeout: Duration,
+    #[serde(skip)]
+    pub pids: i64,
+    /// Cap of each output stream.
+    #[serde(skip)]
+    pub output_kib: u64,
+    /// Size of each scratch file system (`/work`, `/tmp`).
+    #[serde(skip)]
+    pub scratch_mib: u64,
+}
+
+/// Why a sandbox could not do its work. Every message ends in what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// No engine to talk to: switched off, not installed, not started, not permitted.
+    #[error("{why}; {remedy}")]
+    Unavailable { why: String, remedy: String },
+    /// The engine is there, the image is not.
+    #[error("the sandbox image {image} is missing; run `opendevagent sandbox build`")]
+    NoImage { image: String },
+    /// The engine failed in the middle.
+    #[error("{why}; {remedy}")]
+    Broken { why: String, remedy: String },
+}
+
+/// Stands where no engine can: switched off, or an address that none could have. Every job is refused with the
+/// same error, so every verdict is `unverified`.
+pub struct Absent {
+    pub limits: Limits,
+    pub error: SandboxError,
+}
+
+impl Sandbox for Absent {
+    fn run(&self, _job: Job) -> BoxFuture<'_, Result<Outcome, SandboxError>> {
+        Box::pin(async { Err(self.error.clone()) })
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits.clone()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, SandboxError>> {
+        Box::pin(async { Err(self.error.clone()) })
+    }
+}

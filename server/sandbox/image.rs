@@ -1,0 +1,145 @@
+//! The image that holds all languages and the runner: its name, and how it is made on this machine.
+//!
+//! Nothing is fetched but Debian packages. Where the engine cannot pull the base image, the base is made from
+//! the same packages with `debootstrap`.
+
+mod base;
+
+use super::SandboxError;
+use super::docker::{Docker, hex_sha256};
+use bollard::body_full;
+use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
+use futures_util::StreamExt;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub use base::debootstrap_missing;
+
+const DOCKERFILE: &str = include_str!("image/Dockerfile");
+const RUNNER: &str = include_str!("runner.rs");
+/// What the Dockerfile starts from.
+const BASE: &str = "debian:trixie-slim";
+
+/// How to build.
+#[derive(Clone, Debug, Default)]
+pub struct BuildOptions {
+    /// Build every layer anew.
+    pub fresh: bool,
+}
+
+/// The image's name. It changes with the Dockerfile and the runner, so an old image is never taken for a new one.
+pub fn tag() -> String {
+    static TAG: LazyLock<String> = LazyLock::new(|| {
+        let hash = hex_sha256(format!("{DOCKERFILE}\0{RUNNER}").as_bytes());
+        format!("opendevagent/sandbox:{}", &hash[..12])
+    });
+    TAG.clone()
+}
+
+/// Builds the image and answers its name. `progress` gets a line per step, and what the steps print.
+pub async fn build(
+    docker: &Docker,
+    mut progress: impl FnMut(&str) + Send,
+    options: BuildOptions,
+) -> Result<String, SandboxError> {
+    base::provide(docker, BASE, &mut progress).await?;
+    let client = docker.client().await?;
+    let name = tag();
+    let arguments: HashMap<String, String> = ["http_proxy", "https_proxy", "no_proxy"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
+        .collect();
+    // The host's network, because a bridge often has no name service. Programs never run under this.
+    let request = BuildImageOptionsBuilder::default()
+        .t(&name)
+        .nocache(options.fresh)
+        .rm(true)
+        .forcerm(true)
+        .networkmode("host")
+        .buildargs(&arguments)
+        .version(BuilderVersion::BuilderV1)
+        .build();
+    let context = context().map_err(|error| broken(&format!("cannot pack the build context: {error}")))?;
+    let mut steps = client.build_image(request, None, Some(body_full(context.into())));
+    let mut tail = Tail::default();
+    while let Some(step) = steps.next().await {
+        let step = step.map_err(|error| broken(&format!("building {name} failed: {error}{tail}")))?;
+        for line in step.stream.iter().chain(&step.status).flat_map(|text| text.lines()) {
+            let line = line.trim_end();
+            if !line.is_empty() {
+                tail.push(line);
+                progress(line);
+            }
+        }
+    }
+    if docker.image_present(&name).await? {
+        Ok(name)
+    } else {
+        Err(broken(&format!("no image came of it{tail}")))
+    }
+}
+
+/// The last lines of a build, for its error.
+#[derive(Default)]
+struct Tail(std::collections::VecDeque<String>);
+
+impl Tail {
+    fn push(&mut self, line: &str) {
+        if self.0.len() == 8 {
+            self.0.pop_front();
+        }
+        self.0.push_back(line.chars().take(200).collect());
+    }
+}
+
+impl std::fmt::Display for Tail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// The Dockerfile and what it copies, as an archive. Times are zero, so that the engine's cache holds.
+fn context() -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, text) in [("Dockerfile", DOCKERFILE), ("runner.rs", RUNNER)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, text.as_bytes())?;
+    }
+    archive.into_inner()
+}
+
+fn broken(why: &str) -> SandboxError {
+    SandboxError::Broken {
+        why: why.to_owned(),
+        remedy: "see that the packages can be fetched and the disk has 4 GB free, then run \
+                 `opendevagent sandbox build` again"
+            .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_holds_what_the_dockerfile_copies() {
+        let bytes = context().unwrap();
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let names: Vec<_> =
+            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
+        for line in DOCKERFILE.lines().filter(|line| line.starts_with("COPY ") && !line.contains("--from")) {
+            let source = line.split_whitespace().nth(1).unwrap();
+            assert!(names.iter().any(|name| name.to_str() == Some(source)), "{line}");
+        }
+        assert!(DOCKERFILE.contains(&format!("ARG BASE={BASE}\n")));
+    }
+
+    #[test]
+    fn the_tag_is_stable_and_short() {
+        let (name, hash) =
+            tag().split_once(':').map(|(name, hash)| (name.to_owned(), hash.to_owned())).unwrap();
+        assert_eq!((name.as_str(), hash.len()), ("opendevagent/sandbox", 12));
+    }
+}
