@@ -1,0 +1,162 @@
+//! What a language model is asked ([`Call`]) and what it answers ([`Reply`]), free of HTTP.
+
+pub mod openai;
+pub mod redact;
+pub mod replay;
+pub mod sse;
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Answers calls. Dropping the future closes the connection, which stops the generation.
+pub trait Model: Send + Sync {
+    /// Asks once. Retries and fallbacks happen inside and are told through `heard`.
+    fn complete<'a>(
+        &'a self,
+        call: &'a Call,
+        heard: &'a mut (dyn FnMut(Heard<'_>) + Send),
+    ) -> BoxFuture<'a, Result<Reply, ModelError>>;
+
+    /// One line about the server, when it can be reached and takes the key.
+    fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>>;
+
+    /// For people: what answers, e.g. `https://openrouter.ai/api/v1` or `replay of demo.jsonl`.
+    fn describe(&self) -> String;
+}
+
+/// The three agents. Each has its own model, temperature and fallbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agent {
+    Architect,
+    Coder,
+    Debugger,
+}
+
+impl Agent {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Architect => "architect",
+            Self::Coder => "coder",
+            Self::Debugger => "debugger",
+        }
+    }
+}
+
+/// One question to a model.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub agent: Agent,
+    pub model: String,
+    /// Tried in this order when `model` fails: by the server where it can (OpenRouter), else by us.
+    pub fallbacks: Vec<String>,
+    /// 0 to 2.
+    pub temperature: f32,
+    pub max_tokens: u32,
+    pub messages: Vec<Message>,
+    /// The JSON Schema the answer should follow, with its name; a wish, the answer is checked anyway.
+    pub schema: Option<(&'static str, serde_json::Value)>,
+    /// Random per workspace session: keeps a provider's prompt cache warm.
+    pub session: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    pub role: Role,
+    pub content: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+/// What is heard while an answer is on its way.
+#[derive(Debug)]
+pub enum Heard<'a> {
+    /// A piece of the answer.
+    Text(&'a str),
+    /// The try failed and another follows after `after`.
+    Retry { why: String, after: Duration },
+    /// `from` failed; `to` is asked now.
+    Fallback { from: &'a str, to: &'a str, why: String },
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    pub text: String,
+    pub finish: Finish,
+    /// The model that answered, which is the one billed.
+    pub model: String,
+    pub usage: Usage,
+}
+
+/// Why an answer ended. Only [`Finish::Stop`] may become an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    Stop,
+    Length,
+    ContentFilter,
+    ToolCalls,
+    /// The stream ended without a reason, or with one we do not know.
+    Incomplete,
+}
+
+/// What calls cost, summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    #[serde(default)]
+    pub calls: u32,
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+    pub cached_tokens: u64,
+    pub cost_usd: f64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.cost_usd += other.cost_usd;
+    }
+}
+
+/// Why there is no answer. The texts name the model, what it said (keys redacted) and what to do.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ModelError {
+    /// No key was found, and the server needs one.
+    #[error("{0}")]
+    NoKey(String),
+    /// 401: the key was refused. No further call is made with it.
+    #[error("{0}")]
+    Auth(String),
+    /// 402: no credit.
+    #[error("{0}")]
+    Payment(String),
+    /// 429 and no patience left.
+    #[error("{0}")]
+    RateLimited(String),
+    /// The prompt does not fit the model's context.
+    #[error("{0}")]
+    TooLong(String),
+    /// Another refusal that repeating does not cure: 400, 403, 404, 413, 422.
+    #[error("{0}")]
+    Refused(String),
+    /// No connection, a time limit, or a server error that outlived the retries.
+    #[error("{0}")]
+    Unreachable(String),
+    /// An answer that is not in the protocol.
+    #[error("{0}")]
+    Malformed(String),
+    /// A replayed transcript that does not fit what is asked now.
+    #[error("{0}")]
+    Diverged(String),
+}
