@@ -1,0 +1,320 @@
+//! Which command decides about a proposal, what it showed, and the verdict.
+//!
+//! A check is run on several texts: the one before the edit, the one after it, the one after it with the
+//! original tests. Each run becomes an [`Observation`], from the exit status, the runner's machine-readable
+//! report and the notes of two small hooks (`harness/`), never from what a program says about itself.
+//! [`judge`] compares them. All of it is pure.
+
+mod cheat;
+mod detect;
+mod judge;
+mod record;
+mod report;
+mod runner;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+pub use detect::{choose, run_file};
+pub use judge::{Evidence, judge};
+pub use record::{Record, Site};
+pub use report::{State, TestResult};
+pub use runner::Runner;
+
+use crate::event::Finding;
+use crate::sandbox::{Job, JobFile, Outcome, Status};
+use crate::verdict::{CheckSource, Observed, Tests};
+use crate::workspace::Snapshot;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// The working directory of every job.
+const ROOT: &str = "/work";
+const PYTHON_HOOK: &str = include_str!("check/harness/sitecustomize.py");
+const NODE_HOOK: &str = include_str!("check/harness/watch.cjs");
+const NODE_REPORTER: &str = include_str!("check/harness/reporter.mjs");
+
+/// The command that decides about a proposal.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// For people and for the verdict.
+    pub command: String,
+    pub source: CheckSource,
+    /// Program and arguments, as the sandbox gets them.
+    pub argv: Vec<String>,
+    /// Name of the row of `languages.toml`; `None` where a user's command may need any of them.
+    pub language: Option<String>,
+    pub runner: Runner,
+    /// Where it runs, relative to the workspace; empty for its root.
+    pub directory: String,
+    /// The file the task is about: it is the one to be edited, so the command's naming it protects nothing.
+    target: Option<String>,
+    /// First parts of the names under which the workspace's own files are imported.
+    modules: Arc<BTreeSet<String>>,
+}
+
+/// A package or program that the sandbox does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub name: String,
+    /// What is missing and what to do.
+    pub message: String,
+}
+
+/// What one run of a check showed.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    pub observed: Observed,
+    pub exit_code: Option<i32>,
+    /// By name, from the runner's report. A command that cannot be counted is one test with its own name.
+    pub tests: BTreeMap<String, TestResult>,
+    /// The runner wrote its report.
+    pub reported: bool,
+    pub record: Record,
+    pub stdout: String,
+    pub stderr: String,
+    pub missing: Option<Missing>,
+    /// Why nothing could be run, with [`Status::Error`] alone.
+    pub error: Option<String>,
+    pub duration_ms: u64,
+    runner: Runner,
+    directory: String,
+}
+
+impl Check {
+    /// The job that runs it on these files: with the report asked for through the environment, the hooks laid
+    /// out, and what they write collected.
+    pub fn job(&self, task: &str, mut files: Vec<JobFile>) -> Job {
+        // The name is new for each job, so that no file of the workspace can stand in for a report.
+        let base = format!("/tmp/{}", uuid::Uuid::new_v4().simple());
+        let (hooks, record) = (format!("{base}-hooks"), format!("{base}-record.jsonl"));
+        let (pytest, node) = (format!("{base}-pytest.xml"), format!("{base}-node.jsonl"));
+        let hook = |name: &str, text: &str| JobFile {
+            path: format!("{hooks}/{name}"),
+            bytes: text.as_bytes().into(),
+            executable: false,
+        };
+        let mut python_path = hooks.clone();
+        let sources =
+            if self.directory.is_empty() { "src/".into() } else { format!("{}/src/", self.directory) };
+        if files.iter().any(|file| file.path.starts_with(&sources)) {
+            let _ = write!(python_path, ":{ROOT}/{}", sources.trim_end_matches('/'));
+        }
+        files.extend([
+            hook("sitecustomize.py", PYTHON_HOOK),
+            hook("watch.cjs", NODE_HOOK),
+            hook("reporter.mjs", NODE_REPORTER),
+        ]);
+        let mut node_options = format!("--require={hooks}/watch.cjs");
+        if self.runner != Runner::Command {
+            let _ = write!(
+                node_options,
+                " --test-reporter={hooks}/reporter.mjs --test-reporter-destination={node} \
+                 --test-reporter=spec --test-reporter-destination=stdout"
+            );
+        }
+        let env = [
+            ("OPENDEVAGENT_RECORD", record.clone()),
+            ("OPENDEVAGENT_ROOT", ROOT.into()),
+            ("PYTHONPATH", python_path),
+            ("PYTHONDONTWRITEBYTECODE", "1".into()),
+            ("PYTHONUNBUFFERED", "1".into()),
+            ("PYTEST_ADDOPTS", format!("--junitxml={pytest} -o junit_family=xunit1")),
+            ("NODE_OPTIONS", node_options),
+        ];
+        Job {
+            task: task.into(),
+            language: self.language.clone(),
+            files,
+            argv: self.argv.clone(),
+            env: env.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+            collect: vec![record, pytest, node],
+            ..Job::default()
+        }
+    }
+
+    /// Reads what the job's outcome shows.
+    pub fn observe(&self, outcome: &Outcome) -> Observation {
+        let artifact = |end: &str| {
+            let found = outcome.artifacts.iter().find(|(path, _)| path.ends_with(end));
+            found.map(|(_, bytes)| bytes.as_slice())
+        };
+        let record = artifact("-record.jsonl").map(Record::read).unwrap_or_default();
+        let mut stdout = outcome.stdout.clone();
+        let mut report = report::Report::default();
+        if let Some(bytes) = artifact("-pytest.xml") {
+            report.read_junit(bytes);
+        }
+        if let Some(bytes) = artifact("-node.jsonl") {
+            report.read_node(bytes);
+        }
+        if self.runner == Runner::Go {
+            stdout = report.read_go(&outcome.stdout);
+        }
+        // A file of plain `console.assert`s passes by its exit status, which they do not change.
+        for main in record.assert_sites.iter().filter_map(|stack| stack.first()) {
+            let name = main.0.strip_prefix(&self.directory).unwrap_or(&main.0).trim_start_matches('/');
+            if let Some(test) = report.tests.get_mut(name).filter(|test| test.whole) {
+                *test = TestResult::failed("console.assert failed", true);
+            }
+        }
+        let counts = report.read.then(|| count(&report.tests));
+        let mut observation = Observation {
+            observed: Observed { status: outcome.status, tests: counts },
+            exit_code: outcome.exit_code,
+            reported: report.read,
+            tests: report.tests,
+            record,
+            stdout,
+            stderr: outcome.stderr.clone(),
+            missing: None,
+            error: outcome.error.clone(),
+            duration_ms: outcome.duration_ms,
+            runner: self.runner,
+            directory: self.directory.clone(),
+        };
+        if self.runner == Runner::Command {
+            let whole = observation.whole_command();
+            observation.tests.insert(self.command.clone(), whole);
+        }
+        if outcome.status == Status::ExitNonzero {
+            observation.missing = trace::missing(&observation, &self.modules);
+        }
+        observation
+    }
+
+    /// Whether `path` belongs to what judges a proposal rather than to what is judged: tests, the runner's
+    /// configuration, files named in the command. Such files are judged from their original text.
+    pub fn protects(&self, path: &str) -> bool {
+        if self.target.as_deref() == Some(path) && !detect::is_test(path) {
+            return false;
+        }
+        detect::is_test(path) || detect::is_config(path) || self.names(path)
+    }
+
+    /// Whether a user's command names the file.
+    fn names(&self, path: &str) -> bool {
+        let script = path.strip_suffix(".sh").is_some() || self.target.is_some();
+        script && matches!(self.source, CheckSource::User | CheckSource::Workspace) && self.mentions(path)
+    }
+
+    /// Whether the command has the file's path as a word.
+    fn mentions(&self, path: &str) -> bool {
+        let apart = |c: char| c.is_whitespace() || "'\"`;&|()<>=:".contains(c);
+        self.command.split(apart).any(|word| word.strip_prefix("./").unwrap_or(word) == path)
+    }
+}
+
+impl Observation {
+    /// Whether the check is green as far as this run alone can show; [`judge`] knows more.
+    pub fn passes(&self) -> bool {
+        self.observed.status == Status::Ok && self.missing.is_none() && self.failure().is_none()
+    }
+
+    /// The tests that passed and are tests, not whole files or commands.
+    pub fn counted(&self) -> usize {
+        self.tests.values().filter(|test| test.state == State::Passed && !test.whole).count()
+    }
+
+    /// Why a run with exit status 0 is no success all the same.
+    fn failure(&self) -> Option<String> {
+        let failed = self.tests.values().filter(|test| test.state == State::Failed).count();
+        if self.record.failed_asserts > 0 {
+            Some(format!("{} console.assert failed", self.record.failed_asserts))
+        } else if failed > 0 {
+            Some(format!("the check ended with exit 0 although {failed} of its tests failed"))
+        } else {
+            None
+        }
+    }
+
+    /// The command as one test of its own, by its exit status.
+    fn whole_command(&self) -> TestResult {
+        let failure = match self.observed.status {
+            Status::Ok => self.failure(),
+            status => Some(ending(status, self.exit_code)),
+        };
+        let state = if failure.is_none() { State::Passed } else { State::Failed };
+        TestResult { state, message: failure.unwrap_or_default(), detail: String::new(), whole: true }
+    }
+
+    /// What a model needs to see of a failure: the failing tests with their messages, then the end of the
+    /// output, in at most `max` bytes.
+    pub fn excerpt(&self, max: usize) -> String {
+        let mut out = format!("{}\n", ending(self.observed.status, self.exit_code));
+        for problem in self.missing.iter().map(|missing| &missing.message).chain(&self.error) {
+            let _ = writeln!(out, "{problem}");
+        }
+        if let Some(failure) = (self.observed.status == Status::Ok).then(|| self.failure()).flatten() {
+            let _ = writeln!(out, "{failure}");
+        }
+        let failed = self.tests.iter().filter(|(_, test)| test.state == State::Failed);
+        for (name, test) in failed {
+            let text = if test.detail.is_empty() { &test.message } else { &test.detail };
+            let _ = write!(out, "\nFAILED {name}\n{}\n", report::head(text, 2000));
+            if out.len() > max / 2 {
+                break;
+            }
+        }
+        let out = report::head(&out, max).to_owned();
+        let both = [("stderr", &self.stderr), ("stdout", &self.stdout)];
+        both.iter().filter(|(_, text)| !text.trim().is_empty()).fold(out, |mut out, (name, text)| {
+            let room = max.saturating_sub(out.len() + name.len() + 4);
+            if room > 80 {
+                let share = if *name == "stderr" { room.div_ceil(2) } else { room };
+                let _ = write!(out, "\n{name}:\n{}", report::tail(text.trim_end(), share));
+            }
+            out
+        })
+    }
+
+    /// Failing tests, compiler errors and tracebacks as lines of the user's files.
+    pub fn findings(&self, snapshot: &Snapshot) -> Vec<Finding> {
+        trace::findings(self, snapshot)
+    }
+
+    /// Equal for two runs that failed in the same way.
+    pub fn signature(&self) -> String {
+        let mut out = format!("{:?} {:?}", self.observed.status, self.exit_code);
+        let failed =
+            self.tests.iter().filter(|(_, test)| test.state == State::Failed && !test.message.is_empty());
+        let mut any = false;
+        for (name, test) in failed.filter(|(_, test)| !test.whole || self.reported) {
+            any = true;
+            let _ = write!(out, "\n{name}: {}", trace::shape(&test.message));
+        }
+        if !any {
+            let last = [&self.stderr, &self.stdout].into_iter().flat_map(|text| text.lines().rev());
+            let last = last.map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+            let _ = write!(out, "\n{}", trace::shape(last));
+        }
+        out
+    }
+}
+
+fn count(tests: &BTreeMap<String, TestResult>) -> Tests {
+    let mut counts = Tests::default();
+    for test in tests.values() {
+        match test.state {
+            State::Passed => counts.passed += 1,
+            State::Failed => counts.failed += 1,
+            State::Skipped => counts.skipped += 1,
+        }
+    }
+    counts.run = counts.passed + counts.failed;
+    counts
+}
+
+/// How a run ended, in words.
+fn ending(status: Status, exit_code: Option<i32>) -> String {
+    match (status, exit_code) {
+        (Status::Ok, _) => "the check ended with exit 0".into(),
+        (Status::ExitNonzero, Some(code)) => format!("the check ended with exit {code}"),
+        (Status::ExitNonzero | Status::Signal, _) => "the check was ended by a signal".into(),
+        (Status::Timeout, _) => "the check timed out".into(),
+        (Status::Oom, _) => "the check ran out of memory".into(),
+        (Status::OutputLimit, _) => "the check wrote more than the output cap".into(),
+        (Status::Error, _) => "the check could not be run".into(),
+    }
+}

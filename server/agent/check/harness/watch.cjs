@@ -1,0 +1,73 @@
+// Notes for OpenDevAgent how a Node process ends and which `console.assert` failed in it.
+//
+// Preloaded by `--require`. Writes nothing to the program's streams and swallows its own errors: a program must
+// behave as if this file were not there. One JSON line when the process starts, one when it has ended by itself;
+// a process that was cut short (`process.reallyExit`) leaves no second line.
+'use strict';
+
+function watch() {
+  const { isMainThread } = require('node:worker_threads');
+  const record = process.env.OPENDEVAGENT_RECORD;
+  const root = process.env.OPENDEVAGENT_ROOT;
+  if (!isMainThread || !record || !root) return;
+  const fs = require('node:fs');
+  const inside = require('node:path').join(fs.realpathSync(root), '/');
+  const write = (line) => {
+    try { fs.appendFileSync(record, `${JSON.stringify(line)}\n`); } catch { /* the program goes on */ }
+  };
+
+  // A package manager or the test runner itself only starts what matters.
+  const launcher = process.execArgv.includes('--test')
+    || /[\\/](npm|npx|yarn|pnpm|corepack)(-cli)?\.c?js$|[\\/](npm|npx|yarn|pnpm)$/.test(process.argv[1] ?? '');
+  const nested = 'OPENDEVAGENT_NESTED' in process.env;
+  if (!launcher) process.env.OPENDEVAGENT_NESTED = '1';
+
+  let asserted = 0;
+  const asserts = [];
+  let left = [];
+  const frames = (below) => {
+    const { prepareStackTrace, stackTraceLimit } = Error;
+    const holder = {};
+    try {
+      Error.stackTraceLimit = 50;
+      Error.prepareStackTrace = (_, sites) => sites.map((site) => [site.getFileName() ?? '', site.getLineNumber() ?? 0]);
+      Error.captureStackTrace(holder, below);
+      return holder.stack
+        .map(([file, line]) => [file.startsWith('file://') ? decodeURIComponent(file.slice(7)) : file, line])
+        .filter(([file]) => file.startsWith(inside))
+        .map(([file, line]) => [file.slice(inside.length), line])
+        .reverse();
+    } catch {
+      return [];
+    } finally {
+      Object.assign(Error, { stackTraceLimit });
+      if (prepareStackTrace === undefined) delete Error.prepareStackTrace;
+      else Error.prepareStackTrace = prepareStackTrace;
+    }
+  };
+
+  const { assert } = console;
+  const exit = process.exit;
+  const wrapped = {
+    assert(ok, ...rest) {
+      asserted += 1;
+      if (!ok && asserts.length < 100) asserts.push(frames(wrapped.assert));
+      return Reflect.apply(assert, this, arguments.length === 0 ? [] : [ok, ...rest]);
+    },
+    exit(code) {
+      if (left.length === 0) left = frames(wrapped.exit);
+      return Reflect.apply(exit, process, arguments.length === 0 ? [] : [code]);
+    },
+  };
+  console.assert = wrapped.assert;
+  process.exit = wrapped.exit;
+
+  write({ start: process.pid, nested });
+  process.on('exit', () => {
+    const caught = ['uncaughtException', 'unhandledRejection'].some((name) => process.listenerCount(name) > 0);
+    const replaced = console.assert !== wrapped.assert || caught;
+    write({ end: process.pid, nested, left, asserted, asserts, replaced, executed: null });
+  });
+}
+
+try { watch(); } catch { /* the program goes on */ }

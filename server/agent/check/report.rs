@@ -1,0 +1,415 @@
+//! The reports of test runners, read into named results.
+//!
+//! pytest writes JUnit XML (`junit_family=xunit1`, which has the file of a test), `node --test` one JSON line per
+//! result through our reporter, `go test -json` the events of `go doc test2json`. Whatever cannot be read is
+//! passed over: what is missing then is never a passed test.
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+const MAX_BYTES: usize = 32 << 20;
+const MAX_TESTS: usize = 50_000;
+/// Of a message or a traceback.
+const MAX_TEXT: usize = 8 << 10;
+
+/// How a test ended. Ordered: of two results under one name the greater one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    Passed,
+    /// Skipped, or allowed to fail.
+    Skipped,
+    Failed,
+}
+
+/// The result of one test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestResult {
+    pub state: State,
+    /// Why it failed, short.
+    pub message: String,
+    /// The traceback or the test's output.
+    pub detail: String,
+    /// Not a test of its own but a whole file, package or command that passed or failed.
+    pub whole: bool,
+}
+
+/// The results read so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// A report was there.
+    pub read: bool,
+    pub tests: BTreeMap<String, TestResult>,
+}
+
+impl Report {
+    fn add(&mut self, name: String, result: TestResult) {
+        if self.tests.len() >= MAX_TESTS {
+            return;
+        }
+        let slot = self.tests.entry(name).or_insert_with(|| result.clone());
+        if slot.state < result.state {
+            *slot = result;
+        }
+    }
+
+    /// Reads pytest's JUnit XML.
+    pub(super) fn read_junit(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BYTES)]);
+        let mut reader = Reader::from_str(&text);
+        let mut open: Option<(String, TestResult)> = None;
+        let mut inside = false;
+        loop {
+            match reader.read_event() {
+                Err(_) | Ok(Event::Eof) => break,
+                Ok(Event::Start(tag) | Event::Empty(tag)) if tag.name().as_ref() == "testsuite" => {
+                    self.read = true;
+                }
+                Ok(Event::Start(tag)) if tag.name().as_ref() == "testcase" => open = Some(junit_case(&tag)),
+                Ok(Event::Empty(tag)) if tag.name().as_ref() == "testcase" => {
+                    let (name, result) = junit_case(&tag);
+                    self.add(name, result);
+                }
+                Ok(Event::End(tag)) if tag.name().as_ref() == "testcase" => {
+                    if let Some((name, result)) = open.take() {
+                        self.add(name, result);
+                    }
+                }
+                Ok(Event::Start(tag)) => {
+                    inside = open.as_mut().is_some_and(|(_, test)| junit_outcome(&tag, test));
+                }
+                Ok(Event::Empty(tag)) => {
+                    if let Some((_, test)) = &mut open {
+                        junit_outcome(&tag, test);
+                    }
+                }
+                Ok(Event::End(_)) => inside = false,
+                Ok(event) if inside => {
+                    if let (Some((_, test)), Some(text)) = (&mut open, xml_text(&event)) {
+                        append(&mut test.detail, &text);
+                    }
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Reads the lines of `harness/reporter.mjs`.
+    pub(super) fn read_node(&mut self, bytes: &[u8]) {
+        #[derive(Deserialize)]
+        struct Line {
+            file: String,
+            names: Vec<String>,
+            #[serde(default)]
+            suite: bool,
+            state: String,
+            #[serde(default)]
+            kind: Option<String>,
+            #[serde(default)]
+            message: String,
+            #[serde(default)]
+            detail: String,
+        }
+        self.read = true;
+        for line in bytes[..bytes.len().min(MAX_BYTES)].split(|&byte| byte == b'\n') {
+            let Ok(line) = serde_json::from_slice::<Line>(line) else { continue };
+            let state = match line.state.as_str() {
+                "pass" => State::Passed,
+                "skipped" => State::Skipped,
+                _ => State::Failed,
+            };
+            // A suite is no test, unless something beside its tests failed in it.
+            if line.suite && (state != State::Failed || line.kind.as_deref() == Some("subtestsFailed")) {
+                continue;
+            }
+            let whole = line.names.is_empty();
+            let names: Vec<_> =
+                std::iter::once(line.file).chain(line.names).filter(|name| !name.is_empty()).collect();
+            let detail = head(&line.detail, MAX_TEXT).to_owned();
+            self.add(names.join(" > "), TestResult { state, message: line.message, detail, whole });
+        }
+        // A file that has tests of its own is judged by them; only its failure is a result beside theirs.
+        let files: BTreeSet<String> =
+            self.tests.keys().filter_map(|name| Some(name.split_once(" > ")?.0.to_owned())).collect();
+        self.tests.retain(|name, test| !(test.whole && test.state == State::Passed && files.contains(name)));
+    }
+
+    /// Reads the events of `go test -json` out of an output and gives back the output for people.
+    pub(super) fn read_go(&mut self, output: &str) -> String {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Line {
+            action: String,
+            package: Option<String>,
+            import_path: Option<String>,
+            test: Option<String>,
+            output: Option<String>,
+        }
+        let mut plain = String::with_capacity(output.len() / 2);
+        let mut said: BTreeMap<String, String> = BTreeMap::new();
+        let mut failed_in: BTreeSet<String> = BTreeSet::new();
+        for text in output.split_inclusive('\n') {
+            let Some(line) = text.starts_with('{').then(|| serde_json::from_str::<Line>(text).ok()).flatten()
+            else {
+                plain.push_str(text);
+                if let Some(package) = build_failure(text) {
+                    self.read = true;
+                    self.add(package.into(), TestResult::failed("the build failed", true));
+                }
+                continue;
+            };
+            self.read = true;
+            let package = line.package.or(line.import_path).unwrap_or_default();
+            let name = line.test.as_ref().map_or_else(|| package.clone(), |test| format!("{package}.{test}"));
+            if let Some(output) = &line.output {
+                plain.push_str(output);
+                append(said.entry(name.clone()).or_default(), output);
+            }
+            let state = match line.action.as_str() {
+                "pass" => State::Passed,
+                "fail" => State::Failed,
+                "skip" => State::Skipped,
+                _ => continue,
+            };
+            let whole = line.test.is_none();
+            if !whole && state == State::Failed {
+                failed_in.insert(package.clone());
+            }
+            // A package stands for its tests, unless it failed without one of them.
+            if whole && (state != State::Failed || failed_in.contains(&package)) {
+                continue;
+            }
+            let detail = said.remove(&name).unwrap_or_default();
+            self.add(name, TestResult { state, message: go_message(&detail), detail, whole });
+        }
+        plain
+    }
+}
+
+impl TestResult {
+    pub(super) fn failed(message: &str, whole: bool) -> Self {
+        Self { state: State::Failed, message: message.into(), detail: String::new(), whole }
+    }
+}
+
+/// The package of a line such as `FAIL\texample.com/x [build failed]`.
+fn build_failure(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("FAIL\t")?.trim_end();
+    rest.strip_suffix(" [build failed]").or_else(|| rest.strip_suffix(" [setup failed]"))
+}
+
+/// The first line of a Go test's output that is no frame around it.
+fn go_message(output: &str) -> String {
+    let frame = ["===", "---", "FAIL", "PASS", "ok "];
+    let mut lines = output.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.find(|line| !frame.iter().any(|start| line.starts_with(start))).unwrap_or_default().into()
+}
+
+/// Name and first guess of a `testcase`: passed, until a child says something else.
+fn junit_case(tag: &BytesStart) -> (String, TestResult) {
+    let (name, class, file) = (attribute(tag, "name"), attribute(tag, "classname"), attribute(tag, "file"));
+    let result =
+        TestResult { state: State::Passed, message: String::new(), detail: String::new(), whole: false };
+    if file.is_empty() {
+        return (
+            [class, name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("::"),
+            result,
+        );
+    }
+    // A file that could not be collected has no class; its own name is that of its module.
+    if class.is_empty() {
+        return (file, TestResult { whole: true, ..result });
+    }
+    let module = file.strip_suffix(".py").unwrap_or(&file).replace('/', ".");
+    let classes = class.strip_prefix(&module).unwrap_or_default().trim_start_matches('.');
+    let parts = std::iter::once(file.as_str()).chain(classes.split('.').filter(|part| !part.is_empty()));
+    (parts.chain([name.as_str()]).collect::<Vec<_>>().join("::"), result)
+}
+
+/// Takes over a child of a `testcase` that tells how it ended.
+fn junit_outcome(tag: &BytesStart, test: &mut TestResult) -> bool {
+    let state = match tag.name().as_ref() {
+        "failure" | "error" => State::Failed,
+        "skipped" => State::Skipped,
+        _ => return false,
+    };
+    if state >= test.state {
+        test.state = state;
+        test.message = attribute(tag, "message");
+    }
+    true
+}
+
+fn attribute(tag: &BytesStart, name: &str) -> String {
+    let found = tag.attributes().flatten().find(|attribute| attribute.key.as_ref() == name);
+    let value = found.map(|found| found.normalized_value(quick_xml::XmlVersion::Implicit1_0));
+    value.and_then(Result::ok).map(|value| head(&value, MAX_TEXT).to_owned()).unwrap_or_default()
+}
+
+/// The text of an event inside an element.
+fn xml_text(event: &Event) -> Option<String> {
+    match event {
+        Event::Text(text) => Some(text.to_string()),
+        Event::CData(text) => Some(text.to_string()),
+        Event::GeneralRef(reference) => match reference.resolve_char_ref() {
+            Ok(Some(c)) => Some(c.into()),
+            _ => quick_xml::escape::resolve_predefined_entity(reference.as_ref()).map(Into::into),
+        },
+        _ => None,
+    }
+}
+
+fn append(to: &mut String, text: &str) {
+    to.push_str(head(text, MAX_TEXT.saturating_sub(to.len())));
+}
+
+/// At most `max` bytes from the start, cut between characters.
+pub(super) fn head(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+    &text[..end.unwrap_or(0)]
+}
+
+/// At most `max` bytes from the end, cut between characters.
+pub(super) fn tail(text: &str, max: usize) -> &str {
+    let start = (text.len().saturating_sub(max)..=text.len()).find(|&at| text.is_char_boundary(at));
+    &text[start.unwrap_or(text.len())..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(report: &Report) -> String {
+        let line = |(name, test): (&String, &TestResult)| {
+            let whole = if test.whole { " whole" } else { "" };
+            let message = test.message.lines().next().unwrap_or_default();
+            format!("{name} {:?}{whole} {message}", test.state).trim_end().to_owned() + "\n"
+        };
+        report.tests.iter().map(line).collect()
+    }
+
+    // Written by pytest 8.3.
+    const PYTEST: &str = r#"<?xml version="1.0" encoding="utf-8"?><testsuites><testsuite name="pytest" errors="2" failures="2" skipped="2" tests="10" time="0.088" timestamp="2026-11-24T13:48:00.754233+00:00" hostname="vm"><testcase classname="" name="tests.test_bad" file="tests/test_bad.py" time="0.000"><error message="collection failure">tests/test_bad.py:1: in &lt;module&gt;
+    import nonexist
+E   ModuleNotFoundError: No module named 'nonexist'</error></testcase><testcase classname="tests.test_gcd" name="test_gcd" file="tests/test_gcd.py" line="4" time="0.000"><failure message="assert 3 == 2&#10; +  where 3 = gcd(4, 6)">def test_gcd():
+&gt;       assert gcd(4, 6) == 2
+E       assert 3 == 2
+
+tests/test_gcd.py:6: AssertionError</failure></testcase><testcase classname="tests.test_gcd" name="test_p[x:y/z]" file="tests/test_gcd.py" line="7" time="0.000" /><testcase classname="tests.test_gcd.TestC.TestD" name="test_in" file="tests/test_gcd.py" line="13" time="0.000"><failure message="ValueError: boom 3">gcd.py:8: ValueError</failure></testcase><testcase classname="tests.test_gcd" name="test_skip" file="tests/test_gcd.py" line="20" time="0.000"><skipped type="pytest.skip" message="later">x</skipped></testcase><testcase classname="tests.test_gcd" name="test_xfail" file="tests/test_gcd.py" line="23" time="0.000"><skipped type="pytest.xfail" message="" /></testcase><testcase classname="tests.test_gcd" name="test_teardown" file="tests/test_gcd.py" line="31" time="0.000"><error message="failed on teardown with &quot;RuntimeError: teardown&quot;">E</error></testcase></testsuite></testsuites>"#;
+
+    #[test]
+    fn pytest_names_are_those_people_type() {
+        let mut report = Report::default();
+        report.read_junit(PYTEST.as_bytes());
+        assert_eq!(
+            shown(&report),
+            "\
+tests/test_bad.py Failed whole collection failure
+tests/test_gcd.py::TestC::TestD::test_in Failed ValueError: boom 3
+tests/test_gcd.py::test_gcd Failed assert 3 == 2
+tests/test_gcd.py::test_p[x:y/z] Passed
+tests/test_gcd.py::test_skip Skipped later
+tests/test_gcd.py::test_teardown Failed failed on teardown with \"RuntimeError: teardown\"
+tests/test_gcd.py::test_xfail Skipped
+"
+        );
+        let detail = &report.tests["tests/test_gcd.py::test_gcd"].detail;
+        assert!(
+            detail.contains(">       assert gcd(4, 6) == 2") && detail.ends_with("AssertionError"),
+            "{detail}"
+        );
+    }
+
+    // Written by harness/reporter.mjs under Node 20.
+    const NODE: &str = r#"{"file":"test/bad.test.js","names":[],"suite":false,"state":"fail","kind":"testCodeFailure","line":1,"message":"test failed","detail":"'test failed'"}
+{"file":"test/gcd.test.js","names":["top"],"suite":false,"state":"fail","kind":"testCodeFailure","line":2,"message":"3 !== 2","detail":"AssertionError"}
+{"file":"test/gcd.test.js","names":["suite","a"],"suite":false,"state":"pass","line":3,"message":"","detail":""}
+{"file":"test/gcd.test.js","names":["suite","s"],"suite":false,"state":"skipped","line":3,"message":"","detail":""}
+{"file":"test/gcd.test.js","names":["suite"],"suite":true,"state":"fail","kind":"subtestsFailed","line":3,"message":"1 subtest failed","detail":"'1 subtest failed'"}
+{"file":"test/gcd.test.js","names":["hooked"],"suite":true,"state":"fail","kind":"hookFailed","line":9,"message":"before","detail":""}
+{"file":"test/plain.test.js","names":[],"suite":false,"state":"pass","line":1,"message":"","detail":""}
+"#;
+
+    #[test]
+    fn node_tests_carry_their_file_and_suites() {
+        let mut report = Report::default();
+        report.read_node(NODE.as_bytes());
+        assert_eq!(
+            shown(&report),
+            "\
+test/bad.test.js Failed whole test failed
+test/gcd.test.js > hooked Failed before
+test/gcd.test.js > suite > a Passed
+test/gcd.test.js > suite > s Skipped
+test/gcd.test.js > top Failed 3 !== 2
+test/plain.test.js Passed whole
+"
+        );
+    }
+
+    // Written by Go 1.19; the last two by Go 1.24.
+    const GO: &str = r#"{"Action":"run","Package":"example.com/g","Test":"TestGcd"}
+{"Action":"output","Package":"example.com/g","Test":"TestGcd","Output":"=== RUN   TestGcd\n"}
+{"Action":"output","Package":"example.com/g","Test":"TestGcd","Output":"    g_test.go:7: got 3\n"}
+{"Action":"output","Package":"example.com/g","Test":"TestGcd","Output":"--- FAIL: TestGcd (0.00s)\n"}
+{"Action":"fail","Package":"example.com/g","Test":"TestGcd","Elapsed":0}
+{"Action":"pass","Package":"example.com/g","Test":"TestSub/a_b","Elapsed":0}
+{"Action":"skip","Package":"example.com/g","Test":"TestSub/s","Elapsed":0}
+{"Action":"pass","Package":"example.com/g","Test":"TestSub","Elapsed":0}
+{"Action":"output","Package":"example.com/g","Output":"FAIL\n"}
+{"Action":"fail","Package":"example.com/g","Elapsed":0.002}
+FAIL	example.com/g/sub [build failed]
+{"ImportPath":"example.com/g/new","Action":"build-output","Output":"new/s.go:2:23: undefined: x\n"}
+{"Action":"fail","Package":"example.com/g/new","Elapsed":0,"FailedBuild":"example.com/g/new"}
+"#;
+
+    #[test]
+    fn go_events_become_tests_and_the_output_people_know() {
+        let mut report = Report::default();
+        let plain = report.read_go(GO);
+        assert_eq!(
+            shown(&report),
+            "\
+example.com/g.TestGcd Failed g_test.go:7: got 3
+example.com/g.TestSub Passed
+example.com/g.TestSub/a_b Passed
+example.com/g.TestSub/s Skipped
+example.com/g/new Failed whole new/s.go:2:23: undefined: x
+example.com/g/sub Failed whole the build failed
+"
+        );
+        assert_eq!(
+            plain,
+            "=== RUN   TestGcd\n    g_test.go:7: got 3\n--- FAIL: TestGcd (0.00s)\nFAIL\n\
+             FAIL\texample.com/g/sub [build failed]\nnew/s.go:2:23: undefined: x\n"
+        );
+    }
+
+    #[test]
+    fn the_worse_of_two_results_stands() {
+        let mut report = Report::default();
+        let line = |state: &str| format!("{{\"file\":\"a\",\"names\":[\"t\"],\"state\":\"{state}\"}}\n");
+        report.read_node(format!("{}{}{}", line("pass"), line("fail"), line("pass")).as_bytes());
+        assert_eq!(shown(&report), "a > t Failed\n");
+    }
+
+    #[test]
+    fn hostile_bytes_pass_no_test() {
+        let deep = "<a>".repeat(100_000);
+        let cut = &PYTEST[..PYTEST.len() / 2];
+        let bomb = "<!DOCTYPE x [<!ENTITY a \"&a;&a;\">]><testsuite><testcase name=\"&a;\"/></testsuite>";
+        for text in ["", "\0\u{fffd}<", &deep, "<testcase", "<testsuite><testcase/></testsuite", cut, bomb] {
+            for bytes in [text.as_bytes(), &[text.as_bytes(), &[0xff, 0xfe]].concat()] {
+                let mut report = Report::default();
+                report.read_junit(bytes);
+                report.read_node(bytes);
+                report.read_go(&String::from_utf8_lossy(bytes));
+                assert!(report.tests.len() < 10);
+            }
+        }
+        let mut report = Report::default();
+        report.read_node(b"{\"file\":1}\n{\"file\":\"a\",\"names\":[\"t\"],\"state\":\"PASS\"}\n[]\n{{{{");
+        assert_eq!(shown(&report), "a > t Failed\n");
+    }
+}

@@ -1,0 +1,253 @@
+//! Checks chosen, run and judged, on outcomes as the sandbox hands them over.
+
+mod places;
+mod verdicts;
+
+use super::*;
+use crate::sandbox::Limits;
+use crate::workspace::Documents;
+use std::time::Duration;
+
+fn snapshot(files: &[(&str, &str)]) -> Snapshot {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    Snapshot::take(folder.path(), &Documents::default(), &[]).unwrap()
+}
+
+fn limits() -> Limits {
+    let timeout = Duration::from_secs(300);
+    Limits {
+        cpus: 1.0,
+        memory_mib: 512,
+        network: "none",
+        timeout,
+        pids: 128,
+        output_kib: 1024,
+        scratch_mib: 256,
+    }
+}
+
+fn check(runner: Runner) -> Check {
+    let (command, file) = match runner {
+        Runner::Pytest => ("python -m pytest -q", "a.py"),
+        Runner::Node => ("node --test", "a.js"),
+        Runner::Go => ("go test ./...", "a.go"),
+        Runner::Command => ("python check.py", "a.py"),
+        Runner::File => {
+            return choose(&snapshot(&[("a.py", "")]), None, None, Some("a.py")).unwrap();
+        }
+    };
+    choose(&snapshot(&[(file, "")]), Some(command), None, Some(file)).unwrap()
+}
+
+fn outcome(exit: i32) -> Outcome {
+    Outcome {
+        status: if exit == 0 { Status::Ok } else { Status::ExitNonzero },
+        exit_code: Some(exit),
+        signal: None,
+        stdout: String::new(),
+        stderr: String::new(),
+        truncated: false,
+        oom: false,
+        duration_ms: 10,
+        cpu_ms: 5,
+        peak_memory_bytes: 1,
+        language: None,
+        runtime: "runc".into(),
+        image: "image".into(),
+        error: None,
+        artifacts: Vec::new(),
+    }
+}
+
+/// A run, written `EXIT NAME+ NAME- NAME~ @NOTE`: tests that passed, failed, were skipped, and what the hooks noted.
+/// `FILE!` could not be loaded; `none` is a report without tests; `timeout` a run at its limit.
+fn seen(check: &Check, text: &str) -> Observation {
+    let mut words = text.split_whitespace();
+    let exit = words.next().unwrap();
+    let mut outcome = outcome(exit.parse().unwrap_or(1));
+    outcome.status = match exit {
+        "timeout" => Status::Timeout,
+        "oom" => Status::Oom,
+        "output" => Status::OutputLimit,
+        "error" => Status::Error,
+        _ => outcome.status,
+    };
+    outcome.error = (exit == "error").then(|| "no engine".into());
+    let mut record = String::from("{\"start\":1}\n{\"end\":1}\n");
+    let mut lines = String::new();
+    let mut reported = false;
+    for word in words {
+        match word.split_once('@') {
+            Some((_, "cut")) => record = "{\"start\":1}\n".into(),
+            Some((_, "unwatched")) => record.clear(),
+            Some((_, "assert")) => {
+                record = "{\"start\":1}\n{\"end\":1,\"asserted\":1,\"asserts\":[[[\"a.js\",1]]]}\n".into();
+            }
+            Some((_, "asserted")) => record = "{\"start\":1}\n{\"end\":1,\"asserted\":1}\n".into(),
+            Some((_, "raised")) => record = "{\"start\":1}\n{\"end\":1,\"raised\":[[\"a.py\",1]]}\n".into(),
+            Some((_, "replaced")) => record = "{\"start\":1}\n{\"end\":1,\"replaced\":true}\n".into(),
+            Some((_, exit)) if exit.starts_with("exit:") => {
+                let stack: Vec<String> = exit[5..].split(',').map(|path| format!("[\"{path}\",1]")).collect();
+                record = format!("{{\"start\":1}}\n{{\"end\":1,\"left\":[{}]}}\n", stack.join(","));
+            }
+            Some((_, missing)) => {
+                outcome.stderr = format!("ModuleNotFoundError: No module named '{missing}'\n");
+            }
+            None => {
+                reported = true;
+                let (name, state) = word.split_at(word.len() - 1);
+                let (names, state) = match state {
+                    "+" => (format!("\"{name}\""), "pass"),
+                    "-" => (format!("\"{name}\""), "fail"),
+                    "~" => (format!("\"{name}\""), "skipped"),
+                    "!" => (String::new(), "fail"),
+                    "=" => (String::new(), "pass"),
+                    _ => continue,
+                };
+                let _ = writeln!(lines, "{{\"file\":\"f\",\"names\":[{names}],\"state\":\"{state}\"}}");
+            }
+        }
+    }
+    outcome.artifacts.push(("/tmp/x-record.jsonl".into(), record.into_bytes()));
+    if reported {
+        outcome.artifacts.push(("/tmp/x-node.jsonl".into(), lines.into_bytes()));
+    }
+    check.observe(&outcome)
+}
+
+type Choice<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>, Option<&'a str>, Option<&'a str>, &'a str);
+
+#[test]
+fn the_check_is_the_users_then_the_workspaces_then_a_runner_then_the_file() {
+    let python = [("src/gcd.py", ""), ("tests/test_gcd.py", "")];
+    let node = [("gcd.js", ""), ("test/gcd.test.js", "")];
+    let script = [("package.json", r#"{"scripts":{"test":"node --test test/"}}"#), ("gcd.js", "")];
+    let mocha = [("package.json", r#"{"scripts":{"test":"mocha"}}"#), ("gcd.js", ""), ("gcd.test.js", "")];
+    let go = [("go.mod", ""), ("gcd.go", ""), ("gcd_test.go", "")];
+    let loose = [("gcd.go", ""), ("gcd_test.go", "")];
+    let mono = [
+        ("web/package.json", "{}"),
+        ("web/a.js", ""),
+        ("web/a.test.js", ""),
+        ("api/pyproject.toml", ""),
+        ("api/b.py", ""),
+        ("api/test_b.py", ""),
+    ];
+    let cases: Vec<Choice> = vec![
+        (&python, Some("make"), Some("tox"), Some("src/gcd.py"), "User Command make"),
+        (&python, Some(" "), Some("pytest"), Some("src/gcd.py"), "Workspace Pytest pytest"),
+        (&python, None, None, Some("src/gcd.py"), "Detected Pytest python -m pytest -q"),
+        (&python, None, None, None, "Detected Pytest python -m pytest -q"),
+        (&node, None, None, Some("gcd.js"), "Detected Node node --test"),
+        (&node, Some("npm test"), None, Some("gcd.js"), "User Command npm test"),
+        (&script, Some("npm test"), None, Some("gcd.js"), "User Node npm test"),
+        (&script, None, None, Some("gcd.js"), "Detected Node npm test"),
+        (&mocha, None, None, Some("gcd.js"), "Detected Node node --test"),
+        (&go, None, None, Some("gcd.go"), "Detected Go go test ./..."),
+        (&loose, None, None, Some("gcd.go"), "Run File run gcd.go"),
+        (&mono, None, None, Some("web/a.js"), "Detected Node cd web && node --test"),
+        (&mono, None, None, Some("api/b.py"), "Detected Pytest cd api && python -m pytest -q"),
+        (&[("a.py", "")], None, None, Some("a.py"), "Run File run a.py"),
+        (&[("a.py", "")], None, None, Some("new.sh"), "Run File run new.sh"),
+        (
+            &[("a.py", "")],
+            None,
+            None,
+            None,
+            "no test was found; name a check with --check or in .opendevagent.toml",
+        ),
+        (
+            &[("a.txt", "")],
+            None,
+            None,
+            Some("a.txt"),
+            "no test was found and the language of a.txt is not known; name a check with --check or in .opendevagent.toml",
+        ),
+    ];
+    for (files, user, workspace, target, expect) in cases {
+        let shown = match choose(&snapshot(files), user, workspace, target) {
+            Ok(check) => format!("{:?} {:?} {}", check.source, check.runner, check.command),
+            Err(why) => why,
+        };
+        assert_eq!(shown, expect);
+    }
+}
+
+#[test]
+fn tests_configuration_and_named_files_are_protected() {
+    let check = choose(&snapshot(&[]), Some("sh ./ci/all.sh && python spec.py app.py"), None, Some("app.py"))
+        .unwrap();
+    for path in [
+        "tests/x.py",
+        "test_a.py",
+        "a_test.go",
+        "src/a.spec.ts",
+        "x/conftest.py",
+        "pytest.ini",
+        "package.json",
+        "ci/all.sh",
+        "spec.py",
+        "GcdTest.java",
+        "testdata/in.txt",
+        "Makefile",
+    ] {
+        assert!(check.protects(path), "{path}");
+    }
+    for path in ["app.py", "src/a.py", "latest.py", "contest/x.py", "attest.go", "README.md"] {
+        assert!(!check.protects(path), "{path}");
+    }
+}
+
+#[test]
+fn a_job_asks_for_reports_and_collects_them() {
+    let files = vec![JobFile { path: "src/a.py".into(), bytes: (*b"").into(), executable: false }];
+    let job = check(Runner::Pytest).job("task", files);
+    let env = |name: &str| {
+        job.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap()
+    };
+    assert!(job.collect.iter().any(|path| env("PYTEST_ADDOPTS").contains(&format!("--junitxml={path} "))));
+    assert!(
+        job.collect
+            .iter()
+            .any(|path| env("NODE_OPTIONS").contains(&format!("--test-reporter-destination={path} ")))
+    );
+    assert!(env("PYTHONPATH").ends_with("-hooks:/work/src"));
+    assert_eq!(job.files.len(), 4);
+    assert_eq!(job.argv, ["sh", "-c", "python -m pytest -q"]);
+    let again = check(Runner::Pytest).job("task", Vec::new());
+    assert_ne!(again.collect, job.collect);
+}
+
+#[test]
+fn an_excerpt_fits_and_shows_the_failure_before_the_end_of_the_output() {
+    let mut observation = seen(&check(Runner::Pytest), "1 a- b+");
+    observation.tests.get_mut("f > a").unwrap().detail = "E assert 3 == 2".into();
+    observation.stdout = format!("{}the end", "é".repeat(5000));
+    for max in [0, 1, 50, 200, 1000] {
+        let excerpt = observation.excerpt(max);
+        assert!(excerpt.len() <= max, "{} of {max}", excerpt.len());
+    }
+    let excerpt = observation.excerpt(1000);
+    assert!(excerpt.contains("FAILED f > a\nE assert 3 == 2") && excerpt.ends_with("the end"), "{excerpt}");
+}
+
+#[test]
+fn a_signature_is_equal_for_equal_failures() {
+    let check = check(Runner::Pytest);
+    let signature = |text: &str, message: &str| {
+        let mut observation = seen(&check, text);
+        for test in observation.tests.values_mut().filter(|test| test.state == State::Failed) {
+            test.message = message.into();
+        }
+        observation.signature()
+    };
+    assert_eq!(signature("1 a- b+", "took 12 ms"), signature("1 a- b+", "took 345 ms"));
+    assert_ne!(signature("1 a- b+", "no"), signature("1 a+ b-", "no"));
+    assert_ne!(signature("1 a-", "no"), signature("1 a-", "yes"));
+    assert_ne!(signature("1 a-", "no"), signature("timeout a-", "no"));
+}

@@ -1,0 +1,204 @@
+//! How a task's end becomes its report.
+
+use super::pipeline::End;
+use super::task::{Change, EditRecord, Proposal, Report, Round, Stop};
+use super::{Attempt, Work, patch};
+use crate::event::{Action, Phase};
+use crate::text;
+use crate::verdict::{Level, Verdict};
+use patch::FileChange;
+
+/// A unified diff of all files.
+pub(super) fn diff(changes: &[FileChange]) -> String {
+    changes
+        .iter()
+        .map(|change| text::unified(&change.path, change.before.as_deref(), change.after.as_deref()))
+        .collect()
+}
+
+impl Report {
+    /// One sentence for people.
+    pub fn summary(&self) -> String {
+        let files = match self.edits.len() {
+            1 => self.edits[0].path.clone(),
+            many => format!("{many} files"),
+        };
+        match (&self.error, &self.verdict) {
+            (Some(error), _) => error.clone(),
+            (None, Some(verdict)) if self.edits.is_empty() => {
+                format!("{}: {}", verdict.level.name(), verdict.reason)
+            }
+            (None, Some(verdict)) => format!("{files} {}: {}", verdict.level.name(), verdict.reason),
+            (None, None) => format!("{} done", self.action.name()),
+        }
+    }
+}
+
+impl Work<'_> {
+    pub(super) fn report(mut self, ended: Result<End, Stop>) -> Report {
+        let (verdict, changes, stop) = self.outcome(ended);
+        if let Some(text) = self.program_text() {
+            self.text = Some(text);
+        }
+        let failing = verdict.as_ref().is_some_and(|verdict| verdict.level <= Level::Failing);
+        if failing && let Some(snapshot) = &self.snapshot {
+            let shown = best(&self.attempts).map(|attempt| &attempt.shown).or(self.before.as_ref());
+            self.findings.extend(shown.map(|shown| shown.findings(snapshot)).unwrap_or_default());
+        }
+        let phase = match &stop {
+            Some(Stop::Cancelled) => Phase::Cancelled,
+            Some(_) => Phase::Failed,
+            None if failing && verdict.as_ref().is_some_and(|verdict| verdict.level == Level::Failing) => {
+                Phase::Failed
+            }
+            None => Phase::Complete,
+        };
+        let elapsed = self.began.elapsed();
+        Report {
+            task: self.task.id.clone(),
+            action: self.task.action,
+            phase,
+            verdict,
+            plan: self.plan,
+            edits: changes.iter().map(record).collect(),
+            findings: self.findings,
+            text: self.text,
+            rounds: self.run.attempt(),
+            usage: self.spent,
+            duration_ms: elapsed.as_millis() as u64,
+            overhead_ms: elapsed.saturating_sub(self.model_time + self.program_time).as_millis() as u64,
+            error: stop.as_ref().map(ToString::to_string),
+            history: self.attempts.iter().enumerate().map(|(index, attempt)| round(index, attempt)).collect(),
+            proposal: Proposal {
+                changes: changes
+                    .into_iter()
+                    .map(|file| Change {
+                        version: self.snapshot.as_ref().and_then(|all| all.files().get(&file.path)?.version),
+                        confirm: patch::needs_confirmation(&file.path),
+                        file,
+                    })
+                    .collect(),
+            },
+            stop,
+        }
+    }
+
+    /// The verdict, the edits that stand, and why the task ended early.
+    fn outcome(&mut self, ended: Result<End, Stop>) -> (Option<Verdict>, Vec<FileChange>, Option<Stop>) {
+        let limits = self.ports.sandbox.limits();
+        let asks_for_edits =
+            matches!(self.task.action, Action::Generate | Action::Fix | Action::Tests | Action::Run);
+        let unverified = |reason: &str| asks_for_edits.then(|| Verdict::unverified(reason, limits.clone()));
+        match ended {
+            Err(stop) => (unverified(&stop.to_string()), Vec::new(), Some(stop)),
+            Ok(End::NoPlan(why)) => (
+                None,
+                Vec::new(),
+                Some(Stop::Model(format!(
+                    "the architect gave no usable plan: {why}; try again or another model"
+                ))),
+            ),
+            Ok(End::Answered) if self.task.action == Action::Run => {
+                (Some(self.stands(limits.clone())), Vec::new(), None)
+            }
+            Ok(End::Answered) => (None, Vec::new(), None),
+            Ok(End::NothingToDo) => (Some(self.stands(limits.clone())), Vec::new(), None),
+            Ok(End::NoEdit(why)) if self.attempts.is_empty() => {
+                let mut verdict = self.stands(limits.clone());
+                verdict.level = verdict.level.min(Level::Failing);
+                verdict.reason = format!("the model gave no usable edit: {why}");
+                (Some(verdict), Vec::new(), None)
+            }
+            Ok(End::NoEdit(_) | End::Proposed) => match best(&self.attempts) {
+                Some(attempt) => {
+                    let mut verdict = attempt.verdict.clone();
+                    verdict.rounds = self.run.attempt();
+                    (Some(verdict), attempt.changes.clone(), None)
+                }
+                None => {
+                    let reason = self.unchecked.clone().unwrap_or_else(|| "nothing was checked".into());
+                    let mut verdict = Verdict::unverified(reason, limits);
+                    verdict.rounds = self.run.attempt();
+                    self.name_check(&mut verdict);
+                    (Some(verdict), std::mem::take(&mut self.pending), None)
+                }
+            },
+        }
+    }
+
+    /// The verdict on the text as it is, with no edit.
+    fn stands(&self, limits: crate::sandbox::Limits) -> Verdict {
+        let reason = self.unchecked.clone().unwrap_or_else(|| "nothing was checked".into());
+        let mut verdict = Verdict::unverified(reason, limits);
+        self.name_check(&mut verdict);
+        if let (Some(before), None) = (&self.before, &self.unchecked) {
+            let counted = before.observed.tests.is_some_and(|tests| tests.passed > 0);
+            (verdict.level, verdict.reason) = match (before.passes(), counted) {
+                (true, true) => (Level::Passing, "the check passes as it is; nothing was changed".into()),
+                (true, false) => (Level::Runs, "it runs as it is; nothing was changed".into()),
+                (false, _) => (Level::Failing, "the check fails; nothing was changed".into()),
+            };
+        }
+        verdict
+    }
+
+    fn name_check(&self, verdict: &mut Verdict) {
+        verdict.check = self.check.as_ref().map(|check| check.command.clone());
+        verdict.check_source = self.check.as_ref().map(|check| check.source);
+        verdict.before = self.before.as_ref().map(|before| before.observed.clone());
+    }
+
+    /// What a run printed, for the `run` action.
+    fn program_text(&self) -> Option<String> {
+        let before = self.before.as_ref().filter(|_| self.task.action == Action::Run)?;
+        let mut text = String::new();
+        for (name, output) in [("Output", &before.stdout), ("Errors", &before.stderr)] {
+            if !output.is_empty() {
+                text.push_str(&format!(
+                    "## {name}\n\n```text\n{}\n```\n\n",
+                    output.trim_end().replace("```", "'''")
+                ));
+            }
+        }
+        let ended =
+            before.exit_code.map_or_else(|| "no exit code".into(), |code| format!("exit code {code}"));
+        Some(format!("{text}{ended}\n"))
+    }
+}
+
+/// The strongest attempt; of equals the one with the fewest failures, then the latest.
+fn best(attempts: &[Attempt]) -> Option<&Attempt> {
+    attempts
+        .iter()
+        .enumerate()
+        .max_by_key(|(index, attempt)| {
+            let failed = attempt
+                .verdict
+                .after
+                .as_ref()
+                .and_then(|after| after.tests)
+                .map_or(u32::MAX, |tests| tests.failed);
+            (attempt.verdict.level, std::cmp::Reverse(failed), *index)
+        })
+        .map(|(_, attempt)| attempt)
+}
+
+fn record(change: &FileChange) -> EditRecord {
+    let hash = |text: &Option<String>| text.as_ref().map(|text| text::sha256(text.as_bytes()));
+    EditRecord {
+        path: change.path.clone(),
+        before_sha256: hash(&change.before),
+        after_sha256: hash(&change.after),
+        diff: text::unified(&change.path, change.before.as_deref(), change.after.as_deref()),
+        confirm: patch::needs_confirmation(&change.path),
+    }
+}
+
+fn round(index: usize, attempt: &Attempt) -> Round {
+    Round {
+        attempt: index as u32 + 1,
+        level: attempt.verdict.level,
+        reason: attempt.verdict.reason.clone(),
+        files: attempt.changes.iter().map(|change| change.path.clone()).collect(),
+    }
+}

@@ -1,0 +1,298 @@
+//! Architect, Coder, Debugger: what each is told, and how its answer is read. Pure.
+
+use crate::agent::pipeline::{Ask, Why};
+use crate::agent::task::{Plan, Task};
+use crate::event::{Action, Finding, Severity};
+use crate::model::{Agent, Message, Role};
+use crate::workspace::Snapshot;
+use serde::Deserialize;
+use std::fmt::Write;
+
+const RULES: &str = include_str!("prompts/rules.md");
+const EDITS: &str = include_str!("prompts/edits.md");
+const ARCHITECT: &str = include_str!("prompts/architect.md");
+const CODER: &str = include_str!("prompts/coder.md");
+const TESTS: &str = include_str!("prompts/tests.md");
+const DEBUGGER: &str = include_str!("prompts/debugger.md");
+const REVIEW: &str = include_str!("prompts/review.md");
+const EXPLAIN: &str = include_str!("prompts/explain.md");
+
+/// Findings taken from one answer at most.
+const MAX_FINDINGS: usize = 100;
+
+/// What all prompts of one task share. Stable parts come first, so that providers can cache them.
+pub struct Brief<'a> {
+    pub task: &'a Task,
+    /// The chosen files, fenced.
+    pub files: &'a str,
+    pub plan: Option<&'a str>,
+    /// What the check showed before any edit, fenced.
+    pub before: Option<&'a str>,
+    pub nonce: &'a str,
+}
+
+/// A proposal that failed its check, as the next prompt shows it.
+pub struct Failure<'a> {
+    pub diff: &'a str,
+    pub output: &'a str,
+}
+
+impl Brief<'_> {
+    /// Asks the Architect for a plan.
+    pub fn plan(&self, wrong: Option<&str>) -> Vec<Message> {
+        let mut wish = self.wish("Plan this.");
+        if let Some(wrong) = wrong {
+            let _ = writeln!(
+                wish,
+                "\nYour last answer could not be used: {wrong}. Answer with the JSON object alone."
+            );
+        }
+        self.messages(&[ARCHITECT, RULES], &wish)
+    }
+
+    /// Asks for a review (Debugger) or an explanation (Architect).
+    pub fn answer(&self) -> Vec<Message> {
+        let (role, wish) = match self.task.action {
+            Action::Review => (REVIEW, "Review this."),
+            _ => (EXPLAIN, "Explain this."),
+        };
+        self.messages(&[role, RULES], &self.wish(wish))
+    }
+
+    /// Asks for edits. `failures` are those to learn from, oldest first.
+    pub fn propose(&self, ask: &Ask, failures: &[Failure]) -> Vec<Message> {
+        let role = match (ask.agent, self.task.action) {
+            (Agent::Debugger, _) => DEBUGGER,
+            (_, Action::Tests) => TESTS,
+            _ => CODER,
+        };
+        let mut wish = self.wish(match self.task.action {
+            Action::Fix => "Fix this.",
+            Action::Tests => "Write tests for this.",
+            _ => "Write this.",
+        });
+        for (number, failure) in failures.iter().enumerate() {
+            let _ = writeln!(
+                wish,
+                "\nAttempt {} changed this:\n{}\nand the check said:\n{}",
+                number + 1,
+                self.fence("attempt", failure.diff),
+                self.fence("check", failure.output)
+            );
+        }
+        if !failures.is_empty() {
+            wish.push_str(
+                "\nThe files above are without these attempts. Give the whole repair against them.\n",
+            );
+        }
+        if let Why::Refused(why) = &ask.why {
+            let _ = writeln!(
+                wish,
+                "\nYour last answer could not be applied: {why}\nAnswer again, with edit blocks."
+            );
+        }
+        self.messages(&[role, RULES, EDITS], &wish)
+    }
+
+    fn messages(&self, system: &[&str], wish: &str) -> Vec<Message> {
+        let system = system.join("\n").replace("{nonce}", self.nonce);
+        vec![
+            Message { role: Role::System, content: system },
+            Message { role: Role::User, content: format!("{}\n{wish}", self.files) },
+        ]
+    }
+
+    fn wish(&self, verb: &str) -> String {
+        let task = self.task;
+        let mut out = String::from(verb);
+        if let Some(target) = &task.target {
+            let _ = write!(out, " It is about {}", target.path);
+            if let Some((first, last)) = target.lines {
+                let _ = write!(out, ", lines {first} to {last}");
+            }
+            out.push('.');
+        }
+        for (name, value) in [("Language", &task.language), ("Framework", &task.framework)] {
+            if let Some(value) = value {
+                let _ = write!(out, "\n{name}: {value}.");
+            }
+        }
+        if let Some(instruction) = &task.instruction {
+            let _ = write!(out, "\nWhat the user asks for: {instruction}");
+        }
+        for given in &task.diagnostics {
+            let source = given.source.as_deref().unwrap_or("diagnostic");
+            let _ =
+                write!(out, "\n{}", self.fence(source, &format!("line {}: {}", given.line, given.message)));
+        }
+        if let Some(plan) = self.plan {
+            let _ = write!(out, "\nThe plan:\n{plan}");
+        }
+        if let Some(before) = self.before {
+            let _ = write!(out, "\nWhat the check shows now:\n{}", self.fence("check", before));
+        }
+        out.push('\n');
+        out
+    }
+
+    fn fence(&self, kind: &str, text: &str) -> String {
+        let kind: String = kind.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
+        format!("<data-{nonce} {kind}>\n{}\n</data-{nonce}>", text.trim_end(), nonce = self.nonce)
+    }
+}
+
+/// The first JSON object in `text` that is a plan.
+///
+/// # Errors
+/// A sentence for the model when there is none.
+pub fn read_plan(text: &str) -> Result<Plan, String> {
+    let mut why = "there is no JSON object in it".to_owned();
+    for (start, _) in text.match_indices('{').take(50) {
+        let mut objects = serde_json::Deserializer::from_str(&text[start..]).into_iter::<serde_json::Value>();
+        let Some(Ok(object)) = objects.next() else { continue };
+        match serde_json::from_value::<Plan>(object) {
+            Ok(plan) if plan.summary.trim().is_empty() => "its summary is empty".clone_into(&mut why),
+            Ok(plan) => return Ok(plan),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(why)
+}
+
+/// The JSON Schema of a plan, for servers that can hold a model to it.
+pub fn plan_schema() -> serde_json::Value {
+    schemars::schema_for!(Plan).to_value()
+}
+
+/// A plan as Markdown.
+pub fn plan_markdown(plan: &Plan) -> String {
+    let mut out = format!("# Plan\n\n{}\n", plan.summary.trim());
+    let mut list = |title: &str, items: Vec<String>| {
+        if !items.is_empty() {
+            let _ = write!(out, "\n## {title}\n\n{}\n", items.join("\n"));
+        }
+    };
+    let named = |name: &str, text: &str| match text.trim() {
+        "" => format!("- **{}**", name.trim()),
+        text => format!("- **{}**: {text}", name.trim()),
+    };
+    list("Components", plan.components.iter().map(|part| named(&part.name, &part.responsibility)).collect());
+    let steps = plan.steps.iter().enumerate().map(|(number, step)| {
+        let files =
+            if step.files.is_empty() { String::new() } else { format!(" ({})", step.files.join(", ")) };
+        let detail =
+            if step.detail.trim().is_empty() { String::new() } else { format!(": {}", step.detail.trim()) };
+        format!("{}. **{}**{files}{detail}", number + 1, step.title.trim())
+    });
+    list("Steps", steps.collect());
+    for (title, items) in [
+        ("Data flow", &plan.data_flow),
+        ("Technology", &plan.technology),
+        ("Tests", &plan.tests),
+        ("Edge cases", &plan.edge_cases),
+        ("Risks", &plan.risks),
+    ] {
+        list(title, items.iter().map(|item| format!("- {}", item.trim())).collect());
+    }
+    out
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Remarks {
+    issues: Vec<Remark>,
+    improvements: Vec<Remark>,
+    security: Vec<Remark>,
+    best_practices: Vec<Remark>,
+}
+
+#[derive(Deserialize)]
+struct Remark {
+    path: String,
+    #[serde(default)]
+    line: u32,
+    message: String,
+    severity: Option<Severity>,
+}
+
+/// The findings in an answer's fenced `json` block; those that name no file of the workspace are dropped.
+pub fn read_findings(text: &str, snapshot: &Snapshot) -> Vec<Finding> {
+    let blocks = text.split("```json").skip(1).filter_map(|rest| rest.split("```").next());
+    let Some(remarks) = blocks.filter_map(|block| serde_json::from_str::<Remarks>(block).ok()).last() else {
+        return Vec::new();
+    };
+    let groups = [
+        ("bug", remarks.issues, Severity::Warning),
+        ("performance", remarks.improvements, Severity::Info),
+        ("security", remarks.security, Severity::Warning),
+        ("practice", remarks.best_practices, Severity::Info),
+    ];
+    groups
+        .into_iter()
+        .flat_map(|(category, remarks, usual)| {
+            remarks.into_iter().map(move |remark| (category, remark, usual))
+        })
+        .filter_map(|(category, remark, usual)| {
+            let text = snapshot.text(&remark.path).ok()?;
+            let line = remark.line.clamp(1, text.lines().count().max(1) as u32);
+            Some(Finding {
+                path: remark.path,
+                line,
+                column: 1,
+                severity: remark.severity.unwrap_or(usual),
+                category: category.into(),
+                message: remark.message,
+                related: Vec::new(),
+            })
+        })
+        .take(MAX_FINDINGS)
+        .collect()
+}
+
+/// An answer without its fenced `json` block: what people read.
+pub fn prose(text: &str) -> String {
+    match text.rfind("```json") {
+        Some(start) => {
+            let rest = &text[start + 7..];
+            let after = rest.find("```").map_or("", |end| &rest[end + 3..]);
+            format!("{}\n{}", text[..start].trim_end(), after.trim()).trim().to_owned()
+        }
+        None => text.trim().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_the_first_object_that_is_one() {
+        let plan = read_plan(
+            "Sure {not json} here:\n```json\n{\"summary\":\"s\",\"steps\":[{\"title\":\"t\"}]}\n```",
+        )
+        .unwrap();
+        assert_eq!((plan.summary.as_str(), plan.steps[0].title.as_str()), ("s", "t"));
+        for bad in ["", "no object", "{\"summary\": 3}", "{\"summary\":\" \"}", "{{{{{{"] {
+            assert!(read_plan(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn markdown_leaves_out_what_is_empty() {
+        let plan = read_plan(
+            r#"{"summary":"Add it","components":[{"name":"A","responsibility":"does a"}],"steps":[{"title":"One","detail":"d","files":["a.py"]}]}"#,
+        );
+        assert_eq!(
+            plan_markdown(&plan.unwrap()),
+            "# Plan\n\nAdd it\n\n## Components\n\n- **A**: does a\n\n## Steps\n\n1. **One** (a.py): d\n"
+        );
+    }
+
+    #[test]
+    fn prose_is_the_answer_without_its_findings() {
+        assert_eq!(prose("Fine.\n```json\n{}\n```\nBye."), "Fine.\nBye.");
+        assert_eq!(prose("Fine.\n```json\n{"), "Fine.");
+        assert_eq!(prose(" Fine. "), "Fine.");
+    }
+}

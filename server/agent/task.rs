@@ -1,0 +1,239 @@
+//! What was asked ([`Task`]) and what came of it ([`Report`]).
+
+use crate::agent::patch::FileChange;
+use crate::event::{Action, Finding, Phase};
+use crate::model::{Agent, Usage};
+use crate::verdict::{Level, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// One run of an action on one workspace.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// UUIDv7: sortable, unique across servers.
+    pub id: String,
+    pub action: Action,
+    /// The workspace folder.
+    pub root: PathBuf,
+    pub target: Option<Target>,
+    /// What the user wrote.
+    pub instruction: Option<String>,
+    /// Wishes of `generate`.
+    pub language: Option<String>,
+    pub framework: Option<String>,
+    /// The check the user named; wins over every other.
+    pub check: Option<String>,
+    /// Other servers' diagnostics that were handed over.
+    pub diagnostics: Vec<Given>,
+    /// The plan to follow, as Markdown.
+    pub plan: Option<String>,
+}
+
+impl Task {
+    pub fn new(action: Action, root: PathBuf) -> Self {
+        Self {
+            id: uuid::Uuid::now_v7().to_string(),
+            action,
+            root,
+            target: None,
+            instruction: None,
+            language: None,
+            framework: None,
+            check: None,
+            diagnostics: Vec::new(),
+            plan: None,
+        }
+    }
+
+    /// One line for people, e.g. `fix src/gcd.py:12`.
+    pub fn title(&self) -> String {
+        match &self.target {
+            Some(Target { path, lines: Some((first, _)) }) => {
+                format!("{} {path}:{first}", self.action.name())
+            }
+            Some(Target { path, lines: None }) => format!("{} {path}", self.action.name()),
+            None => self.action.name().into(),
+        }
+    }
+}
+
+/// The place in the workspace that a task is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Relative to the root.
+    pub path: String,
+    /// First and last line, from 1, both included.
+    pub lines: Option<(u32, u32)>,
+}
+
+/// A diagnostic handed over by the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// From 1.
+    pub line: u32,
+    pub message: String,
+    pub source: Option<String>,
+}
+
+/// The Architect's answer (CONTRACT §6).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Plan {
+    pub summary: String,
+    #[serde(default)]
+    pub components: Vec<Part>,
+    #[serde(default)]
+    pub data_flow: Vec<String>,
+    #[serde(default)]
+    pub technology: Vec<String>,
+    #[serde(default)]
+    pub steps: Vec<PlanStep>,
+    #[serde(default)]
+    pub tests: Vec<String>,
+    #[serde(default)]
+    pub edge_cases: Vec<String>,
+    #[serde(default)]
+    pub risks: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Part {
+    pub name: String,
+    #[serde(default)]
+    pub responsibility: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PlanStep {
+    pub title: String,
+    #[serde(default)]
+    pub detail: String,
+    #[serde(default)]
+    pub files: Vec<String>,
+}
+
+/// A set of edits against a snapshot, each with its precondition.
+#[derive(Clone, Debug, Default)]
+pub struct Proposal {
+    pub changes: Vec<Change>,
+}
+
+/// One file of a proposal.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub file: FileChange,
+    /// The buffer's version in the snapshot; `None` when the file was not open.
+    pub version: Option<i32>,
+    /// CI files, hooks, editor settings, build scripts, lock files: never applied without a question.
+    pub confirm: bool,
+}
+
+/// How a task ended, as `--json` prints it (CONTRACT §2).
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub task: String,
+    pub action: Action,
+    pub phase: Phase,
+    pub verdict: Option<Verdict>,
+    pub plan: Option<Plan>,
+    pub edits: Vec<EditRecord>,
+    pub findings: Vec<Finding>,
+    /// Markdown of a plan, a review or an explanation.
+    pub text: Option<String>,
+    pub rounds: u32,
+    pub usage: Spent,
+    pub duration_ms: u64,
+    /// Neither waiting for a model nor the checked program's own time.
+    pub overhead_ms: u64,
+    pub error: Option<String>,
+    /// Every proposal that was checked, oldest first.
+    pub history: Vec<Round>,
+    #[serde(skip)]
+    pub proposal: Proposal,
+    #[serde(skip)]
+    pub stop: Option<Stop>,
+}
+
+/// One edited file in a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct EditRecord {
+    pub path: String,
+    pub before_sha256: Option<String>,
+    pub after_sha256: Option<String>,
+    pub diff: String,
+    /// The path is one that always needs confirmation.
+    pub confirm: bool,
+}
+
+/// One proposal and what the check said of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Round {
+    pub attempt: u32,
+    pub level: Level,
+    pub reason: String,
+    pub files: Vec<String>,
+}
+
+/// What a task cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct Spent {
+    #[serde(flatten)]
+    pub total: Usage,
+    pub by_agent: BTreeMap<Agent, Usage>,
+}
+
+impl Default for Spent {
+    fn default() -> Self {
+        let agents = [Agent::Architect, Agent::Coder, Agent::Debugger];
+        Self { total: Usage::default(), by_agent: agents.map(|agent| (agent, Usage::default())).into() }
+    }
+}
+
+impl Spent {
+    pub fn add(&mut self, agent: Agent, usage: Usage) {
+        self.total += usage;
+        *self.by_agent.entry(agent).or_default() += usage;
+    }
+}
+
+/// Why a task ended before it was done. A variant exists because an exit code or an LSP answer names it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    #[error("cancelled")]
+    Cancelled,
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Model(String),
+    #[error("{0}")]
+    Sandbox(String),
+    #[error("{0}")]
+    Stale(String),
+    #[error("{0}")]
+    Budget(String),
+}
+
+impl Stop {
+    /// The process's exit code (CONTRACT §2).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Model(_) => 3,
+            Self::Sandbox(_) => 4,
+            Self::Stale(_) => 5,
+            Self::Budget(_) => 6,
+            Self::Cancelled => 130,
+        }
+    }
+}
+
+impl Report {
+    /// 0 done and at least `runs` (or answered), 1 finished but not shown to work, else the stop's own.
+    pub fn exit_code(&self) -> u8 {
+        match (&self.stop, &self.verdict) {
+            (Some(stop), _) => stop.exit_code(),
+            (None, Some(verdict)) if verdict.level < Level::Runs => 1,
+            (None, _) => 0,
+        }
+    }
+}
