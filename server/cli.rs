@@ -1,0 +1,273 @@
+//! The command line (CONTRACT §2): what it accepts, and how each command says what it has to say.
+//!
+//! Standard output carries results alone; progress and complaints go to standard error.
+
+mod apply;
+mod demo;
+mod engine;
+mod program;
+mod task;
+
+use crate::config::{self, Loaded};
+use crate::event::Action;
+use crate::{doctor, lsp};
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Map, Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Plans, writes and repairs code, and proves it in a sandbox before it reaches your files.
+#[derive(Debug, Parser)]
+#[command(name = "opendevagent", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+struct Common {
+    /// Set any setting, e.g. `--set agents.coder.model=qwen/qwen3-coder`.
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    settings: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Server {
+    /// Serve one editor over TCP instead of standard input and output.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<std::net::SocketAddr>,
+    /// Serve over standard input and output; the default, accepted because editors pass it.
+    #[arg(long)]
+    stdio: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Language server (what runs without a command).
+    Lsp(Server),
+    /// Plan a change; nothing is edited.
+    Plan(TaskArgs),
+    /// Write code from an instruction, a comment or a stub.
+    Generate(TaskArgs),
+    /// Find out why the check fails, and repair it.
+    Fix(TaskArgs),
+    /// Write tests.
+    Tests(TaskArgs),
+    /// Look for bugs; nothing is edited.
+    Review(TaskArgs),
+    /// Explain code; nothing is edited.
+    Explain(TaskArgs),
+    /// Run one file, or standard input, in the sandbox.
+    Run(program::RunArgs),
+    /// See the whole loop on a small sample; needs no key.
+    Demo(demo::DemoArgs),
+    /// Check model, key, Docker and image; tell what to do.
+    Doctor(DoctorArgs),
+    /// The sandbox's image and containers.
+    #[command(subcommand)]
+    Sandbox(engine::SandboxCommand),
+    /// The settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What the tasks share.
+#[derive(Debug, Args)]
+struct TaskArgs {
+    /// What it is about; lines and columns count from 1.
+    #[arg(value_name = "FILE[:LINE[:COL]]")]
+    target: Option<String>,
+    /// What to do, in your own words.
+    #[arg(short = 'm', long = "message", value_name = "TEXT")]
+    instruction: Option<String>,
+    /// The workspace folder; default is the current one.
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// The command that decides, run in the sandbox; default is what the project is seen to use.
+    #[arg(long, value_name = "CMD")]
+    check: Option<String>,
+    /// Write the proposal to the files, all or none; without it the diff is printed.
+    #[arg(long)]
+    apply: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+    /// Write what the models said to FILE, keys masked.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Take the models' answers from a recorded FILE; no model is asked.
+    #[arg(long, value_name = "FILE", conflicts_with = "record")]
+    replay: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// Install and build what is missing, where that can be done from here.
+    #[arg(long)]
+    fix: bool,
+    /// Ask nothing before doing so.
+    #[arg(long, requires = "fix")]
+    yes: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// JSON Schema of every setting.
+    Schema,
+    /// The settings in force, and where each came from.
+    Show {
+        /// The workspace folder; default is the current one.
+        #[arg(long, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+    },
+}
+
+/// Runs a command to its exit code.
+pub async fn run(cli: Cli) -> u8 {
+    let overrides = match settings(&cli.common.settings) {
+        Ok(overrides) => overrides,
+        Err(why) => return usage(&why),
+    };
+    let action = |action, args| task::run(action, args, &overrides);
+    match cli.command.unwrap_or(Command::Lsp(cli.server)) {
+        Command::Lsp(server) => serve(server).await,
+        Command::Plan(args) => action(Action::Plan, args).await,
+        Command::Generate(args) => action(Action::Generate, args).await,
+        Command::Fix(args) => action(Action::Fix, args).await,
+        Command::Tests(args) => action(Action::Tests, args).await,
+        Command::Review(args) => action(Action::Review, args).await,
+        Command::Explain(args) => action(Action::Explain, args).await,
+        Command::Run(args) => program::run(args, &load(&overrides, None)).await,
+        Command::Demo(args) => demo::run(args, &load(&overrides, None)).await,
+        Command::Doctor(args) => examine(args, &load(&overrides, Some(Path::new(".")))).await,
+        Command::Sandbox(command) => engine::run(command, &load(&overrides, None)).await,
+        Command::Config(ConfigCommand::Schema) => print_json(&config::schema()),
+        Command::Config(ConfigCommand::Show { workspace }) => {
+            show(&load(&overrides, Some(workspace.as_deref().unwrap_or(Path::new(".")))))
+        }
+    }
+}
+
+async fn serve(server: Server) -> u8 {
+    let Some(address) = server.listen else {
+        return lsp::serve(tokio::io::stdin(), tokio::io::stdout()).await;
+    };
+    if !address.ip().is_loopback() {
+        return usage(
+            "--listen takes a loopback address, e.g. 127.0.0.1:9257: whoever connects may run tasks",
+        );
+    }
+    let accepted = async {
+        let listener = tokio::net::TcpListener::bind(address).await?;
+        complain(&format!("listening on {}", listener.local_addr()?));
+        listener.accept().await
+    };
+    match accepted.await {
+        Ok((stream, _)) => {
+            let (read, write) = stream.into_split();
+            lsp::serve(read, write).await
+        }
+        Err(error) => usage(&format!("{address}: {error}")),
+    }
+}
+
+async fn examine(args: DoctorArgs, loaded: &Loaded) -> u8 {
+    if args.fix {
+        engine::prepare(loaded, args.yes).await;
+    }
+    let checks = doctor::examine(loaded).await;
+    if args.json {
+        print_json(&json!({ "checks": checks }));
+    } else {
+        for check in &checks {
+            print(&format!("{check}\n"));
+        }
+    }
+    u8::from(checks.iter().any(|check| !check.ok))
+}
+
+fn show(loaded: &Loaded) -> u8 {
+    let settings = serde_json::to_value(&loaded.settings).unwrap_or_default();
+    print_json(&json!({
+        "settings": settings,
+        "origins": loaded.origins,
+        "check": loaded.check,
+        "language_checks": loaded.language_checks,
+        "problems": loaded.problems,
+    }))
+}
+
+/// The settings in force; what cannot be used is complained of.
+fn load(overrides: &Value, workspace: Option<&Path>) -> Loaded {
+    let loaded = config::load(None, Some(overrides), workspace);
+    for problem in &loaded.problems {
+        complain(&format!("warning: {problem}"));
+    }
+    loaded
+}
+
+/// `KEY=VALUE` pairs as a layer of settings.
+fn settings(pairs: &[String]) -> Result<Value, String> {
+    let rows = config::rows();
+    let mut values = Map::new();
+    for pair in pairs {
+        let (key, text) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: expected KEY=VALUE"))?;
+        let row = rows.iter().find(|row| row.key == key);
+        let value = row.map_or_else(|| json!(text), |row| row.parse(text));
+        values.insert(key.to_owned(), value);
+    }
+    Ok(Value::Object(values))
+}
+
+/// Writes to standard output; a reader that has gone away is no error of ours.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn print_json(value: &impl serde::Serialize) -> u8 {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => {
+            print(&format!("{text}\n"));
+            0
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            1
+        }
+    }
+}
+
+/// Writes a line to standard error.
+pub fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Complains in the way of a command line that cannot be used.
+fn usage(why: &str) -> u8 {
+    complain(&format!("opendevagent: {why}"));
+    2
+}
+
+/// Ends with the process's wish to stop: Ctrl-C or a termination signal.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}

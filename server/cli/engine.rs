@@ -1,0 +1,230 @@
+//! `opendevagent sandbox …`, and getting a machine ready: Docker installed and started, the image built.
+
+use super::{complain, print, print_json};
+use crate::config::Loaded;
+use crate::sandbox::docker::Docker;
+use crate::sandbox::{SandboxError, image};
+use crate::wiring;
+use clap::Subcommand;
+use serde_json::json;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::Command;
+
+/// How long a started engine may take to answer.
+const ENGINE_START: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SandboxCommand {
+    /// Build the image from its Dockerfile.
+    Build {
+        /// Build every step again.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// The image and the containers that are running.
+    List {
+        /// Print what every container is held to instead.
+        #[arg(long)]
+        policy: bool,
+    },
+    /// Remove containers that no living server owns.
+    Prune,
+}
+
+pub(super) async fn run(command: SandboxCommand, loaded: &Loaded) -> u8 {
+    let docker = match wiring::docker(&loaded.settings) {
+        Ok(docker) => docker,
+        Err(error) => {
+            complain(&format!("opendevagent: {error}"));
+            return 4;
+        }
+    };
+    let done = match command {
+        SandboxCommand::Build { fresh } => {
+            build(&docker, fresh).await.map(|image| print(&format!("{image}\n")))
+        }
+        SandboxCommand::List { policy: true } => {
+            print_json(&docker.policy());
+            Ok(())
+        }
+        SandboxCommand::List { policy: false } => list(&docker).await,
+        SandboxCommand::Prune => docker.ping().await.map(|_| ()),
+    };
+    if let Err(error) = done {
+        complain(&format!("opendevagent: {error}"));
+        return 4;
+    }
+    if matches!(command, SandboxCommand::Prune) {
+        print(&format!("{} containers removed\n", docker.sweep().await));
+    }
+    0
+}
+
+async fn list(docker: &Docker) -> Result<(), SandboxError> {
+    let engine = docker.ping().await?;
+    let image = image::tag();
+    let present = docker.image_present(&image).await?;
+    print_json(
+        &json!({ "engine": engine, "image": image, "present": present, "containers": docker.containers().await? }),
+    );
+    Ok(())
+}
+
+async fn build(docker: &Docker, fresh: bool) -> Result<String, SandboxError> {
+    let began = std::time::Instant::now();
+    let built = image::build(docker, |line| complain(line), image::BuildOptions { fresh }).await?;
+    complain(&format!("{built} is ready after {:.0} s", began.elapsed().as_secs_f64()));
+    Ok(built)
+}
+
+/// Gets the engine running and the image built, as far as that can be done from here. What stands in the way is
+/// said, not returned: whoever needs the sandbox will find out that it is missing.
+pub(super) async fn prepare(loaded: &Loaded, yes: bool) {
+    let docker = match wiring::docker(&loaded.settings) {
+        Ok(docker) => docker,
+        Err(error) => return complain(&format!("Docker: {error}")),
+    };
+    if let Err(error) = docker.ping().await {
+        complain(&format!("Docker: {error}"));
+        if !start_engine(&docker, loaded, yes).await {
+            return;
+        }
+    }
+    match docker.image_present(&image::tag()).await {
+        Ok(true) => {}
+        Ok(false) => {
+            if image::debootstrap_missing()
+                && can_install()
+                && agreed("install debootstrap, to make the base image", yes)
+            {
+                apt(&["debootstrap"]).await;
+            }
+            complain("Building the sandbox image; this is done once and takes a few minutes.");
+            if let Err(error) = build(&docker, false).await {
+                complain(&format!("opendevagent: {error}"));
+            }
+        }
+        Err(error) => complain(&format!("Docker: {error}")),
+    }
+}
+
+/// Installs Docker on Debian or Ubuntu as root, and starts it. Elsewhere says what to do.
+async fn start_engine(docker: &Docker, loaded: &Loaded, yes: bool) -> bool {
+    if loaded.settings.sandbox.host.is_some() || std::env::var_os("DOCKER_HOST").is_some() {
+        complain(
+            "The engine's address was set by you (`sandbox.host`, DOCKER_HOST); start it, or unset the address.",
+        );
+        return false;
+    }
+    if !can_install() {
+        complain(
+            "Install Docker Engine or Docker Desktop and start it; on Debian or Ubuntu: sudo apt-get install docker.io. \
+             Without it nothing can be verified.",
+        );
+        return false;
+    }
+    if !on_path("dockerd") {
+        if !agreed("install Docker Engine (apt-get install docker.io debootstrap)", yes) {
+            return false;
+        }
+        if !apt(&["docker.io", "debootstrap"]).await {
+            return false;
+        }
+    }
+    if !agreed("start Docker Engine", yes) {
+        return false;
+    }
+    start_daemon(docker).await
+}
+
+/// Starts the daemon through the init system where there is one, else by itself in a session of its own.
+async fn start_daemon(docker: &Docker) -> bool {
+    complain("Starting Docker Engine ...");
+    if Path::new("/run/systemd/system").exists() {
+        let _ = Command::new("systemctl").args(["start", "docker"]).status().await;
+    } else {
+        let log = std::fs::File::create("/var/log/dockerd.log").map_or_else(|_| Stdio::null(), Stdio::from);
+        let started = Command::new("setsid")
+            .args(["--fork", "dockerd"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .status();
+        if let Err(error) = started.await {
+            complain(&format!("dockerd could not be started: {error}"));
+            return false;
+        }
+    }
+    let waited = tokio::time::timeout(ENGINE_START, async {
+        while docker.ping().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    });
+    if waited.await.is_err() {
+        complain(
+            "Docker Engine was started but does not answer; see /var/log/dockerd.log or `journalctl -u docker`",
+        );
+        return false;
+    }
+    true
+}
+
+/// Root on a system with apt.
+fn can_install() -> bool {
+    is_root() && on_path("apt-get")
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    // The owner of our own process entry is who we are; saves a dependency for one number.
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+async fn apt(packages: &[&str]) -> bool {
+    for arguments in
+        [vec!["update", "-qq"], [&["install", "-y", "-qq", "--no-install-recommends"], packages].concat()]
+    {
+        complain(&format!("apt-get {} ...", arguments.join(" ")));
+        let ran = Command::new("apt-get")
+            .args(&arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .await;
+        if !ran.is_ok_and(|status| status.success()) {
+            complain(&format!("apt-get {} failed; run it yourself to see why", arguments.join(" ")));
+            return false;
+        }
+    }
+    true
+}
+
+fn agreed(what: &str, yes: bool) -> bool {
+    if yes {
+        return true;
+    }
+    if !std::io::stdin().is_terminal() {
+        complain(&format!("Not asked to {what}: run again with --yes."));
+        return false;
+    }
+    let _ = write!(std::io::stderr().lock(), "OpenDevAgent would {what}. Do it? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}

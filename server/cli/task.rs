@@ -1,0 +1,229 @@
+//! `opendevagent plan|generate|fix|tests|review|explain`.
+
+use super::{TaskArgs, apply, complain, interrupted, print, print_json};
+use crate::agent::task::{Report, Stop, Target, Task};
+use crate::agent::{self, Emit, Ports};
+use crate::config::Loaded;
+use crate::event::{Action, Kind, lines};
+use crate::model::Model;
+use crate::model::replay::{Recorder, Replay};
+use crate::verdict::Level;
+use crate::wiring;
+use crate::workspace::Documents;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8 {
+    let root = args.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
+    let loaded = super::load(overrides, Some(&root));
+    let (task, ports) = match prepare(action, &args, &root, &loaded) {
+        Ok(ready) => ready,
+        Err(stop) => {
+            complain(&format!("opendevagent: {stop}"));
+            return stop.exit_code();
+        }
+    };
+    ports.sandbox.sweep().await;
+    let mut report = watch(ports, task).await;
+    if args.apply {
+        write(&root, &mut report);
+    }
+    if args.json {
+        print_json(&report);
+    } else {
+        show(&report, args.apply);
+    }
+    report.exit_code()
+}
+
+fn prepare(
+    action: Action,
+    args: &TaskArgs,
+    root: &Path,
+    loaded: &Loaded,
+) -> Result<(Task, Arc<Ports>), Stop> {
+    let mut task = Task::new(action, absolute(root)?);
+    task.target =
+        args.target.as_deref().map(|text| target(text, &task.root, args.workspace.is_some())).transpose()?;
+    task.instruction.clone_from(&args.instruction);
+    task.check.clone_from(&args.check);
+    if task.target.is_none() && task.instruction.is_none() && action != Action::Fix {
+        return Err(Stop::Usage(format!("say what to {}: a FILE, or -m TEXT", action.name())));
+    }
+    Ok((task, Arc::new(wiring::ports(loaded, model(args, loaded)?))))
+}
+
+/// The model: a recorded one, or the server, recorded if wished.
+fn model(args: &TaskArgs, loaded: &Loaded) -> Result<Arc<dyn Model>, Stop> {
+    if let Some(path) = &args.replay {
+        let replay = Replay::open(path).map_err(|error| Stop::Usage(error.to_string()))?;
+        complain(&format!("Warning: {}", replay.describe()));
+        return Ok(Arc::new(replay));
+    }
+    let keys = Arc::new(wiring::Keys::new(&loaded.settings, None));
+    let server = wiring::model(&loaded.settings, keys).map_err(|error| Stop::Model(error.to_string()))?;
+    Ok(match &args.record {
+        Some(path) => {
+            Arc::new(Recorder::create(server, path).map_err(|error| Stop::Usage(error.to_string()))?)
+        }
+        None => Arc::new(server),
+    })
+}
+
+/// Runs a task with its progress on standard error, until it ends or is interrupted.
+pub(super) async fn watch(ports: Arc<Ports>, task: Task) -> Report {
+    let emit: Emit = Arc::new(|kind: Kind| {
+        if let Some(line) = lines::line(&kind) {
+            complain(&line);
+        }
+    });
+    let cancel = CancellationToken::new();
+    let watcher = tokio::spawn({
+        let cancel = cancel.clone();
+        async move {
+            interrupted().await;
+            cancel.cancel();
+        }
+    });
+    let report = agent::run(ports.clone(), task, Documents::default(), cancel, emit).await;
+    watcher.abort();
+    ports.sandbox.close().await;
+    report
+}
+
+/// Writes the proposal, or says in the report why not.
+fn write(root: &Path, report: &mut Report) {
+    if report.proposal.changes.is_empty() || report.stop.is_some() {
+        return;
+    }
+    if report.verdict.as_ref().is_some_and(|verdict| verdict.level == Level::Failing) {
+        complain("Warning: nothing was written: the proposal fails its check");
+        return;
+    }
+    match apply::write(root, &report.proposal) {
+        Ok(()) => complain(&format!("{} files written", report.edits.len())),
+        Err(stop) => {
+            report.error = Some(stop.to_string());
+            report.stop = Some(stop);
+        }
+    }
+}
+
+fn show(report: &Report, applied: bool) {
+    if let Some(text) = &report.text
+        && report.edits.is_empty()
+    {
+        print(text);
+    }
+    for edit in &report.edits {
+        if !applied || report.stop.is_some() {
+            print(&edit.diff);
+        }
+    }
+    for finding in &report.findings {
+        complain(&format!("{}:{}:{}: {}", finding.path, finding.line, finding.column, finding.message));
+    }
+    if let Some(error) = &report.error {
+        complain(&format!("opendevagent: {error}"));
+    }
+    if let Some(verdict) = &report.verdict {
+        let usage = &report.usage.total;
+        complain(&format!(
+            "Verdict: {} ({}); check: {}; {} rounds, {} calls, {} tokens, ${:.4}, {:.1} s",
+            verdict.level.name(),
+            verdict.reason,
+            verdict.check.as_deref().unwrap_or("none"),
+            report.rounds,
+            usage.calls,
+            usage.prompt_tokens + usage.completion_tokens,
+            usage.cost_usd,
+            report.duration_ms as f64 / 1000.0,
+        ));
+    }
+}
+
+fn absolute(root: &Path) -> Result<PathBuf, Stop> {
+    root.canonicalize().map_err(|error| Stop::Usage(format!("{}: {error}", root.display())))
+}
+
+/// Reads `FILE[:LINE[:COL]]`; a relative FILE is looked for in the workspace that was named, else here.
+fn target(text: &str, root: &Path, in_workspace: bool) -> Result<Target, Stop> {
+    let (file, line) = split(text);
+    let base = if in_workspace {
+        root.to_owned()
+    } else {
+        std::env::current_dir().unwrap_or_else(|_| root.to_owned())
+    };
+    let given = Path::new(file);
+    let candidates = [base.join(given), std::env::current_dir().unwrap_or_default().join(given)];
+    let path = candidates.iter().find(|path| path.exists()).unwrap_or(&candidates[0]);
+    let outside = || {
+        Stop::Usage(format!(
+            "{file} is not in the workspace {}; name its folder with --workspace",
+            root.display()
+        ))
+    };
+    // The folder is resolved, not the file: a link is refused later, by name.
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let full = match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => plain(path).ok_or_else(outside)?,
+    };
+    let relative = full.strip_prefix(root).map_err(|_| outside())?;
+    let path = relative.to_str().filter(|path| !path.is_empty()).ok_or_else(outside)?.replace('\\', "/");
+    Ok(Target { path, lines: line.map(|line| (line, line)) })
+}
+
+/// A path whose folder does not exist yet, when it has no `..` to climb out with.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let climbs = path.components().any(|part| matches!(part, std::path::Component::ParentDir));
+    (!climbs)
+        .then(|| path.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect())
+}
+
+/// Splits trailing `:LINE` and `:LINE:COL` off; a name that exists as it stands is not split.
+fn split(text: &str) -> (&str, Option<u32>) {
+    if Path::new(text).exists() {
+        return (text, None);
+    }
+    let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
+    let Some((rest, last)) = text.rsplit_once(':') else { return (text, None) };
+    let Some(last) = number(last) else { return (text, None) };
+    match rest.rsplit_once(':').and_then(|(file, line)| Some((file, number(line)?))) {
+        Some((file, line)) => (file, Some(line)),
+        None => (rest, Some(last)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_are_split_off() {
+        let check = |text, file, line| assert_eq!(split(text), (file, line), "{text}");
+        check("a.py", "a.py", None);
+        check("a.py:3", "a.py", Some(3));
+        check("a.py:3:7", "a.py", Some(3));
+        check("a.py:x", "a.py:x", None);
+        check("C:\\a.py:3", "C:\\a.py", Some(3));
+        check("a.py:0", "a.py:0", None);
+    }
+
+    #[test]
+    fn a_target_is_relative_to_the_workspace_and_inside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("src")).unwrap();
+        std::fs::write(root.join("src/a.py"), "").unwrap();
+        let path = |text: &str| target(text, &root, true).map(|target| target.path);
+        assert_eq!(path("src/a.py:2").unwrap(), "src/a.py");
+        assert_eq!(path("src/../src/new.py").unwrap(), "src/new.py");
+        assert_eq!(path("fresh/new.py").unwrap(), "fresh/new.py");
+        assert!(path("../x.py").is_err());
+        assert!(path("fresh/../../x.py").is_err());
+        assert!(path("/etc/passwd").is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! `doctor`: whether everything a task needs is there, and what to do where it is not.
+
+use crate::config::{Loaded, user_file};
+use crate::model::openai::find_local;
+use crate::model::{Model, ModelError};
+use crate::sandbox::Sandbox;
+use crate::wiring;
+use serde::Serialize;
+use std::fmt;
+use std::sync::Arc;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    /// Also true for what is not there and not needed.
+    pub ok: bool,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, ok: true, message: message.into(), remedy: None }
+    }
+
+    /// The messages of our errors end in the remedy, behind the last semicolon.
+    fn problem(name: &'static str, error: &str) -> Self {
+        let (message, remedy) = match error.rsplit_once("; ") {
+            Some((message, remedy)) => (message.to_owned(), Some(remedy.to_owned())),
+            None => (error.to_owned(), None),
+        };
+        Self { name, ok: false, message, remedy }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:<8} {}", if self.ok { "✓" } else { "✗" }, self.name, self.message)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "\n           → {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks at settings, model and key, sandbox and image, editors. Asks the network, changes nothing.
+pub async fn examine(loaded: &Loaded) -> Vec<Check> {
+    let mut checks = vec![settings(loaded)];
+    match wiring::connect(loaded, None) {
+        Ok(connected) => {
+            let model: Arc<dyn Model> = connected.ports.model.clone();
+            let (model, local, sandbox) =
+                tokio::join!(model.probe(), find_local(), sandbox(connected.ports.sandbox.clone()));
+            checks.push(answer("model", model));
+            checks.push(match local.as_slice() {
+                [] => Check::ok("local", "no model server found on this machine"),
+                found => Check::ok(
+                    "local",
+                    found
+                        .iter()
+                        .map(|one| format!("{} at {}", one.name, one.base_url))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                ),
+            });
+            checks.push(sandbox);
+        }
+        Err(error) => checks.push(Check::problem("model", &error.to_string())),
+    }
+    checks.push(editors());
+    checks
+}
+
+fn settings(loaded: &Loaded) -> Check {
+    let file = user_file().map_or_else(|| "no user file".into(), |path| path.display().to_string());
+    match loaded.problems.as_slice() {
+        [] => Check::ok("settings", format!("{} set, user file {file}", loaded.origins.len())),
+        problems => Check {
+            remedy: Some(format!("correct them in {file} or your editor")),
+            ..Check::problem("settings", &problems.join("; "))
+        },
+    }
+}
+
+fn answer(name: &'static str, probed: Result<String, ModelError>) -> Check {
+    match probed {
+        Ok(detail) => Check::ok(name, detail),
+        Err(error) => Check::problem(name, &error.to_string()),
+    }
+}
+
+async fn sandbox(sandbox: Arc<dyn Sandbox>) -> Check {
+    match sandbox.probe().await {
+        Ok(detail) => Check::ok("sandbox", detail),
+        Err(error) => Check::problem("sandbox", &error.to_string()),
+    }
+}
+
+/// The editors whose program is on the search path.
+fn editors() -> Check {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found: Vec<_> =
+        [("VS Code", "code"), ("Neovim", "nvim"), ("Helix", "hx"), ("Zed", "zed"), ("Emacs", "emacs")]
+            .into_iter()
+            .filter(|(_, program)| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+            .map(|(name, _)| name)
+            .collect();
+    match found.as_slice() {
+        [] => Check::ok("editors", "none found on the search path; any editor with an LSP client will do"),
+        found => Check::ok("editors", found.join(", ")),
+    }
+}

@@ -1,0 +1,43 @@
+//! OpenDevAgent: a language server that plans, writes and repairs code, and proves it in a sandbox first.
+//!
+//! # Code map
+//! Left knows nothing of right: `text < workspace < {verdict, event, model, sandbox} < agent < wiring < {lsp, doctor} < cli`.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`text`] | spans, edits, minimal diffs, position encodings; pure |
+//! | [`workspace`] | open buffers over files; the frozen snapshot of a task; what may never leave |
+//! | [`config`] | every setting, declared once |
+//! | [`model`] | what a model is asked and answers; any OpenAI-compatible server, recorded answers |
+//! | [`sandbox`] | what a program run is asked and answers; Docker, the image, the runner that is PID 1 in it |
+//! | [`verdict`], [`event`] | what is said about a task, as data |
+//! | [`agent`] | the loop: `pipeline` decides (pure), `role` speaks with models, `patch` reads edits, `check` judges |
+//! | [`wiring`] | builds the adapters that the settings ask for |
+//! | [`lsp`] | the language server; the only home of LSP types |
+//! | [`doctor`], [`cli`] | the command line |
+//!
+//! One fix, end to end: `lsp` or `cli` makes a `Task` and calls [`agent::run`]; that takes a `Snapshot`, lets
+//! `pipeline::Run::step` say what comes next, and performs it: `Model::complete`, `patch::apply`, `Sandbox::run`,
+//! `check::judge`. What comes back is a `Report`; `lsp::deliver` or `cli::apply` brings its edits to the text.
+//!
+//! # Invariants
+//! - No edit is made from an answer that did not end properly, or that fits two places.
+//! - No verdict is made from what a model says; only `agent::check` makes verdicts, from exit status and counted tests.
+//! - No command of a model or a workspace runs on the host; programs run through `Sandbox` alone.
+//! - No workspace file is written while an editor is attached; the editor writes.
+//! - No ignored, secret or linked file enters a snapshot, so none reaches a model or a container.
+//! - No key is ever in a type that can be printed.
+//! - No LSP type is named left of `lsp`, no HTTP type outside `model::openai`, no Docker type outside `sandbox`.
+
+pub mod agent;
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod event;
+pub mod lsp;
+pub mod model;
+pub mod sandbox;
+pub mod text;
+pub mod verdict;
+pub mod wiring;
+pub mod workspace;

@@ -1,0 +1,128 @@
+//! `workspace/executeCommand`: checked at once, answered at once; what takes time goes on beside.
+
+use super::capabilities::COMMANDS;
+use super::from_proto::{self, Arguments};
+use super::session::{Entry, Offer};
+use super::{MessageType, Server};
+use crate::event::Action;
+use serde_json::{Value, json};
+use tower_lsp::jsonrpc::{Error, ErrorCode, Result};
+use tower_lsp::lsp_types::ExecuteCommandParams;
+
+impl Server {
+    pub(super) fn execute(&self, params: ExecuteCommandParams) -> Result<Value> {
+        let known = params.command.strip_prefix("opendevagent.").filter(|name| COMMANDS.contains(name));
+        let Some(name) = known else {
+            return Err(Error::invalid_params(format!("there is no command {:?}", params.command)));
+        };
+        if let Some(action) = Action::ALL.into_iter().find(|action| action.name() == name) {
+            let arguments = Arguments::read(name, params.arguments)?;
+            let (task, key) = self.task(action, arguments)?;
+            let id = self.begin(task, key, params.work_done_progress_params.work_done_token);
+            return Ok(json!({"task": id}));
+        }
+        match name {
+            "apply" | "discard" | "showDiff" => self.about_proposal(name, params.arguments),
+            "cancel" => {
+                let id = from_proto::task(name, params.arguments)?;
+                if self.cancel(&id) { Ok(Value::Null) } else { Err(unknown(name, &id)) }
+            }
+            "showPlan" | "showLog" => self.show_about(name, params.arguments),
+            "tasks" => Ok(self.task_rows()),
+            "restartSandbox" => {
+                self.reconnect();
+                self.show(MessageType::INFO, "the sandbox is made anew for the next task".into());
+                Ok(Value::Null)
+            }
+            _ => Err(Error {
+                code: ErrorCode::ServerError(REQUEST_FAILED),
+                message: "opendevagent.dashboard is not available yet; use opendevagent.tasks".into(),
+                data: None,
+            }),
+        }
+    }
+
+    fn about_proposal(&self, name: &str, arguments: Vec<Value>) -> Result<Value> {
+        let id = from_proto::task(name, arguments)?;
+        let offer = self.session().tasks.get(&id).map(|entry| entry.offer);
+        let why = match (offer, name) {
+            (None, _) => return Err(unknown(name, &id)),
+            (Some(Offer::None), _) => "it has no proposal",
+            (Some(Offer::Standing), _) | (Some(_), "showDiff") => "",
+            (Some(Offer::Applying), _) => "its edits are being applied",
+            (Some(Offer::Applied), _) => "its edits were applied already",
+            (Some(Offer::Discarded), _) => "its proposal was discarded",
+        };
+        if !why.is_empty() {
+            return Err(from_proto::wrong(name, format!("task {id}: {why}")));
+        }
+        let (server, name) = (self.clone(), name.to_owned());
+        match name.as_str() {
+            "discard" => server.discard(&id),
+            _ => drop(tokio::spawn(async move {
+                if name == "apply" {
+                    server.apply(&id).await;
+                } else {
+                    server.show_diff(&id).await;
+                }
+            })),
+        }
+        Ok(Value::Null)
+    }
+
+    /// Shows the plan or the log of a task, by default of the newest one that has it.
+    fn show_about(&self, name: &str, arguments: Vec<Value>) -> Result<Value> {
+        let wanted = from_proto::maybe_task(name, arguments)?;
+        let plan_of = |entry: &Entry| {
+            let report = entry.report.as_ref()?;
+            report.text.clone().filter(|_| entry.is(Action::Plan) || report.plan.is_some())
+        };
+        let (id, plan) = {
+            let session = self.session();
+            let entry = match &wanted {
+                Some(id) => session.tasks.get(id).ok_or_else(|| unknown(name, id))?,
+                None => session
+                    .newest(|entry| name == "showLog" || plan_of(entry).is_some())
+                    .ok_or_else(|| from_proto::wrong(name, "there is no task to show yet"))?,
+            };
+            (entry.task.id.clone(), plan_of(entry))
+        };
+        let server = self.clone();
+        match (name, plan) {
+            ("showPlan", None) => return Err(from_proto::wrong(name, format!("task {id} has no plan"))),
+            ("showPlan", Some(plan)) => drop(tokio::spawn(async move {
+                server.show_text(&id, "plan.md", &plan).await;
+            })),
+            _ => drop(tokio::spawn(async move { server.show_log(&id).await })),
+        }
+        Ok(Value::Null)
+    }
+
+    /// All tasks, the newest first.
+    pub(super) fn task_rows(&self) -> Value {
+        self.session().tasks.values().rev().map(Entry::row).collect()
+    }
+
+    /// `opendevagent/task`: the report (CONTRACT §2) of a finished task, what is known of a running one, and
+    /// the log.
+    pub(super) fn task_record(&self, id: &str) -> Result<Value> {
+        let session = self.session();
+        let entry = session.tasks.get(id).ok_or_else(|| unknown("task", id))?;
+        let mut record = entry.row();
+        if let Some(report) = &entry.report
+            && let (Ok(Value::Object(report)), Value::Object(record)) =
+                (serde_json::to_value(&**report), &mut record)
+        {
+            record.extend(report);
+        }
+        record["log"] = json!(entry.log);
+        Ok(record)
+    }
+}
+
+/// `RequestFailed` (LSP 3.17): valid, but it could not be done.
+const REQUEST_FAILED: i64 = -32803;
+
+fn unknown(command: &str, id: &str) -> Error {
+    from_proto::wrong(command, format!("there is no task {id:?}"))
+}

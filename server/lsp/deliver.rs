@@ -1,0 +1,368 @@
+//! What a finished task brings to the user, and how its edits come into the buffers (CONTRACT §3).
+//!
+//! An edit is sent only when every text is still the one it was made for, and counts as applied only when the
+//! buffers show it: clients answer `applied: true` for edits they have dropped.
+
+use super::session::{Offer, document_key};
+use super::to_proto::{self, Placed};
+use super::{MessageType, Server};
+use crate::agent::patch::FileChange;
+use crate::agent::task::{Report, Stop, Task};
+use crate::event::Phase;
+use crate::text;
+use crate::verdict::Level;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tower_lsp::lsp_types::{
+    ApplyWorkspaceEditParams, MessageActionItem, ShowMessageRequestParams, WorkspaceEdit, request,
+};
+
+/// How long a client has to answer `workspace/applyEdit`, and then to show the new text.
+const APPLY_ANSWER: Duration = Duration::from_secs(60);
+const APPLY_SHOWN: Duration = Duration::from_secs(5);
+
+/// Why a proposal was not applied.
+enum Refusal {
+    /// A text is no longer the one the edits were made for.
+    Stale(String),
+    Failed(String),
+}
+
+/// `opendevagent/review`.
+enum Review {}
+
+impl request::Request for Review {
+    type Params = Value;
+    type Result = Value;
+    const METHOD: &'static str = "opendevagent/review";
+}
+
+impl Server {
+    /// Tells the user how a task ended, by what the client can do.
+    pub(super) async fn deliver(&self, id: &str) {
+        let Some((task, report)) = self.ended(id) else { return };
+        if report.proposal.changes.is_empty() {
+            // The plan behind a proposal is shown on request alone.
+            if let Some(text) = &report.text {
+                self.show_text(id, &format!("{}.md", report.action.name()), text).await;
+            }
+            self.tell_end(&report);
+            return;
+        }
+        let editor = self.session().editor.clone();
+        let level = report.verdict.as_ref().map(|verdict| verdict.level);
+        if level == Some(Level::Failing) {
+            self.warn(format!("{}: {}", task.title(), report.summary()));
+        } else if editor.review {
+            self.ask_for_review(id, &task, &report).await;
+        } else if editor.message_request {
+            self.ask_by_message(id, &task, &report).await;
+        }
+    }
+
+    /// A task without edits: the user hears of it when something went wrong or nothing else was shown.
+    fn tell_end(&self, report: &Report) {
+        match (report.phase, &report.stop) {
+            (_, Some(Stop::Cancelled)) => {}
+            (Phase::Failed, _) => self.show(MessageType::ERROR, report.summary()),
+            _ if report.text.is_none() => self.show(MessageType::INFO, report.summary()),
+            _ => {}
+        }
+    }
+
+    async fn ask_for_review(&self, id: &str, task: &Task, report: &Report) {
+        let files: Vec<Value> = {
+            let session = self.session();
+            let file = |change: &FileChange| {
+                let uri = to_proto::uri(&session.documents, &document_key(&task.root, &change.path))?;
+                let (before, after) = (change.before.as_deref(), change.after.as_deref());
+                let diff = text::unified(&change.path, before, after);
+                Some(json!({"uri": uri, "before": before, "after": after, "diff": diff}))
+            };
+            report.proposal.changes.iter().filter_map(|change| file(&change.file)).collect()
+        };
+        let params = json!({"task": id, "title": task.title(), "verdict": report.verdict, "files": files});
+        let answer = self.client.send_request::<Review>(params).await;
+        match answer.as_ref().ok().and_then(|answer| answer.get("decision")?.as_str()) {
+            Some("apply") => self.apply(id).await,
+            Some("discard") => self.discard(id),
+            // Later, no answer, or one we do not know: the code action stands.
+            _ => {}
+        }
+    }
+
+    async fn ask_by_message(&self, id: &str, task: &Task, report: &Report) {
+        let message = format!("{}: {}", task.title(), report.summary());
+        match self.ask(MessageType::INFO, message, &["Apply", "Show diff", "Discard"]).await.as_deref() {
+            Some("Apply") => self.apply(id).await,
+            // The code action stands: asking again at once would cover the diff in Neovim.
+            Some("Show diff") => drop(self.show_diff(id).await),
+            Some("Discard") => self.discard(id),
+            _ => {}
+        }
+    }
+
+    /// `window/showMessageRequest`; the title that was chosen.
+    async fn ask(&self, typ: MessageType, message: String, titles: &[&str]) -> Option<String> {
+        let item =
+            |title: &&str| MessageActionItem { title: (*title).into(), properties: HashMap::default() };
+        let actions = Some(titles.iter().map(item).collect());
+        let params = ShowMessageRequestParams { typ, message, actions };
+        let answer = self.client.send_request::<request::ShowMessageRequest>(params).await;
+        answer.ok().flatten().map(|item| item.title)
+    }
+
+    pub(super) fn discard(&self, id: &str) {
+        let mut session = self.session();
+        if let Some(entry) = session.tasks.get_mut(id).filter(|entry| entry.offer == Offer::Standing) {
+            entry.offer = Offer::Discarded;
+        }
+        self.clear_findings(session, id);
+    }
+
+    /// Applies a standing proposal, or tells why not. A second call meanwhile does nothing.
+    pub(super) async fn apply(&self, id: &str) {
+        let Some((task, report)) = self.ended(id) else { return };
+        if !self.move_offer(id, Offer::Standing, Offer::Applying) {
+            return;
+        }
+        match self.try_apply(&task, &report).await {
+            Ok(message) => {
+                self.move_offer(id, Offer::Applying, Offer::Applied);
+                let mut session = self.session();
+                if report.verdict.as_ref().is_some_and(|verdict| verdict.level > Level::Failing)
+                    && let Some(key) = session.tasks.get(id).map(|entry| entry.key.clone())
+                {
+                    session.failing.remove(&key);
+                }
+                self.clear_findings(session, id);
+                self.note(id, message);
+            }
+            Err(Refusal::Stale(why)) => {
+                self.move_offer(id, Offer::Applying, Offer::Discarded);
+                self.note(id, format!("Not applied: {why}"));
+                self.offer_again(id, task, &why).await;
+            }
+            Err(Refusal::Failed(why)) => {
+                self.move_offer(id, Offer::Applying, Offer::Standing);
+                self.note(id, format!("Not applied: {why}"));
+                self.show(MessageType::ERROR, format!("{}: {why}", task.title()));
+            }
+        }
+    }
+
+    async fn offer_again(&self, id: &str, task: Task, why: &str) {
+        let message = format!("{}: nothing was applied, {why}", task.title());
+        let (can_ask, key) = {
+            let session = self.session();
+            (session.editor.message_request, session.tasks.get(id).map(|entry| entry.key.clone()))
+        };
+        if !can_ask {
+            self.warn(message);
+            return;
+        }
+        let again = self.ask(MessageType::WARNING, message, &["Run again"]).await;
+        if let (Some("Run again"), Some(key)) = (again.as_deref(), key) {
+            let id = uuid::Uuid::now_v7().to_string();
+            self.begin(Task { id, ..task }, key, None);
+        }
+    }
+
+    async fn try_apply(&self, task: &Task, report: &Report) -> Result<String, Refusal> {
+        let editor = self.session().editor.clone();
+        if !editor.apply_edit {
+            let path = self.show_diff(&report.task).await;
+            let path = path.map_or_else(String::new, |path| format!(": {}", path.display()));
+            return Err(Refusal::Failed(format!(
+                "the editor takes no edits from a server; apply the patch yourself{path}"
+            )));
+        }
+        self.check_disk(task, report).await?;
+        let files = self.place(task, report)?;
+        for edit in to_proto::workspace_edits(&files, &editor) {
+            self.send_edit(task, edit, &files).await?;
+        }
+        let kept: Vec<&str> = files
+            .iter()
+            .filter(|file| file.change.after.is_none() && !editor.delete_files)
+            .map(|file| file.change.path.as_str())
+            .collect();
+        let unopened = files.iter().any(|file| file.version.is_none() && file.change.after.is_some());
+        Ok(match (kept.as_slice(), unopened) {
+            ([], false) => format!("Applied: {}", report.summary()),
+            ([], true) => {
+                format!("Applied: {}; save all files to keep the ones that were not open", report.summary())
+            }
+            (kept, _) => {
+                format!("Applied, but the editor deletes no files for a server; delete {}", kept.join(", "))
+            }
+        })
+    }
+
+    /// Compares the files that are not open with what the edits were made for.
+    async fn check_disk(&self, task: &Task, report: &Report) -> Result<(), Refusal> {
+        let unopened: Vec<(PathBuf, FileChange)> = {
+            let session = self.session();
+            let changes = report.proposal.changes.iter().map(|change| change.file.clone());
+            changes
+                .map(|change| (task.root.join(&change.path), change))
+                .filter(|(path, _)| session.documents.get(&path.to_string_lossy()).is_none())
+                .collect()
+        };
+        let stale = tokio::task::spawn_blocking(move || {
+            unopened.into_iter().find(|(path, change)| !is_on_disk(path, change.before.as_deref()))
+        });
+        match stale.await {
+            Ok(None) => Ok(()),
+            Ok(Some((_, change))) => {
+                Err(Refusal::Stale(format!("{} has changed on disk since", change.path)))
+            }
+            Err(error) => Err(Refusal::Failed(format!("the files could not be compared: {error}"))),
+        }
+    }
+
+    /// Finds each changed file in the client's world, and compares the open ones with what the edits were
+    /// made for.
+    fn place(&self, task: &Task, report: &Report) -> Result<Vec<Placed>, Refusal> {
+        let session = self.session();
+        let place = |change: &crate::agent::task::Change| {
+            let path = &change.file.path;
+            let key = document_key(&task.root, path);
+            let document = session.documents.get(&key);
+            let same_text = document.is_none_or(|document| {
+                change
+                    .file
+                    .before
+                    .as_deref()
+                    .map_or(document.text.len_bytes() == 0, |before| document.text == before)
+            });
+            let same_version = document
+                .is_none_or(|document| change.version.is_none_or(|version| version == document.version));
+            if !same_text || !same_version {
+                return Err(Refusal::Stale(format!("{path} has changed in the editor since")));
+            }
+            let no_uri = || Refusal::Failed(format!("{path} cannot be named to the editor"));
+            let uri = to_proto::uri(&session.documents, &key).ok_or_else(no_uri)?;
+            let version = document.map(|document| document.version);
+            Ok(Placed { key, uri, version, change: change.file.clone() })
+        };
+        report.proposal.changes.iter().map(place).collect()
+    }
+
+    /// Sends one edit and waits until the open documents show it.
+    async fn send_edit(&self, task: &Task, edit: WorkspaceEdit, files: &[Placed]) -> Result<(), Refusal> {
+        let touched = touched(&edit);
+        let open: Vec<&Placed> = files
+            .iter()
+            .filter(|file| file.version.is_some() && file.change.after.is_some())
+            .filter(|file| touched.contains(&file.uri.as_str()))
+            .collect();
+        let params = ApplyWorkspaceEditParams {
+            label: Some(format!("OpenDevAgent: {}", task.title())),
+            edit: edit.clone(),
+        };
+        let answer = self.client.send_request::<request::ApplyWorkspaceEdit>(params);
+        let answer = tokio::time::timeout(APPLY_ANSWER, answer);
+        if open.is_empty() {
+            return match answer.await {
+                Ok(Ok(answer)) if answer.applied => Ok(()),
+                Ok(Ok(answer)) => Err(refused(answer.failure_reason)),
+                Ok(Err(error)) => Err(refused(Some(error.message.into_owned()))),
+                Err(_) => {
+                    Err(Refusal::Failed("the editor did not answer; look whether the edit is there".into()))
+                }
+            };
+        }
+        // The buffers decide. The answer only tells when waiting for them is over.
+        let reason = tokio::select! {
+            () = self.until_shown(&open) => return Ok(()),
+            answer = answer => match answer {
+                Ok(Ok(answer)) if answer.applied => None,
+                Ok(Ok(answer)) => Some(answer.failure_reason),
+                Ok(Err(error)) => Some(Some(error.message.into_owned())),
+                Err(_) => None,
+            },
+        };
+        if let Some(reason) = reason {
+            return Err(refused(reason));
+        }
+        tokio::time::timeout(APPLY_SHOWN, self.until_shown(&open)).await.map_err(|_| {
+            let missing: Vec<&str> =
+                open.iter().filter(|file| !self.shows(file)).map(|file| file.change.path.as_str()).collect();
+            Refusal::Failed(format!(
+                "the editor said the edit was applied, but {} does not show it",
+                missing.join(", ")
+            ))
+        })
+    }
+
+    async fn until_shown(&self, files: &[&Placed]) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Listens from here on, so that no change between the look and the wait is missed.
+            changed.as_mut().enable();
+            if files.iter().all(|file| self.shows(file)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn shows(&self, file: &Placed) -> bool {
+        let session = self.session();
+        let document = session.documents.get(&file.key);
+        document
+            .is_some_and(|document| file.change.after.as_deref().is_some_and(|after| document.text == after))
+    }
+
+    /// A task that has ended, with its report.
+    pub(super) fn ended(&self, id: &str) -> Option<(Task, Arc<Report>)> {
+        let session = self.session();
+        let entry = session.tasks.get(id)?;
+        Some((entry.task.clone(), entry.report.clone()?))
+    }
+
+    fn move_offer(&self, id: &str, from: Offer, to: Offer) -> bool {
+        let mut session = self.session();
+        let entry = session.tasks.get_mut(id).filter(|entry| entry.offer == from);
+        entry.map(|entry| entry.offer = to).is_some()
+    }
+}
+
+/// Whether a file on disk has exactly this text, or does not exist where there is none.
+fn is_on_disk(path: &Path, text: Option<&str>) -> bool {
+    match (std::fs::read(path), text) {
+        (Ok(bytes), Some(text)) => bytes == text.as_bytes(),
+        (Err(error), None) => error.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+fn refused(reason: Option<String>) -> Refusal {
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    Refusal::Failed(format!("the editor refused the edit{reason}"))
+}
+
+/// The URIs of the documents whose text an edit changes.
+fn touched(edit: &WorkspaceEdit) -> Vec<&str> {
+    use tower_lsp::lsp_types::{DocumentChangeOperation, DocumentChanges};
+    let changes = edit.changes.iter().flatten().map(|(uri, _)| uri.as_str());
+    let versioned = match &edit.document_changes {
+        Some(DocumentChanges::Edits(edits)) => {
+            edits.iter().map(|edit| edit.text_document.uri.as_str()).collect()
+        }
+        Some(DocumentChanges::Operations(operations)) => operations
+            .iter()
+            .filter_map(|operation| match operation {
+                DocumentChangeOperation::Edit(edit) => Some(edit.text_document.uri.as_str()),
+                DocumentChangeOperation::Op(_) => None,
+            })
+            .collect(),
+        None => Vec::new(),
+    };
+    changes.chain(versioned).collect()
+}

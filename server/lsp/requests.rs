@@ -1,0 +1,80 @@
+//! What clients may send beyond LSP's usual: cancelling by progress, and our own requests (CONTRACT §3).
+
+use super::Server;
+use crate::{config, doctor};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::future::{Ready, ready};
+use tower_lsp::jsonrpc::Result;
+use tower_lsp::lsp_types::{ProgressToken, WorkDoneProgressCancelParams};
+
+#[derive(Deserialize)]
+pub(super) struct OneTask {
+    task: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SetKey {
+    key: String,
+}
+
+impl Server {
+    pub(super) fn progress_cancel(
+        &self,
+        WorkDoneProgressCancelParams { token }: WorkDoneProgressCancelParams,
+    ) -> Ready<()> {
+        let id = {
+            let session = self.session();
+            // Our own tokens are the tasks' ids; a client's stands in the task.
+            let by_id = match &token {
+                ProgressToken::String(id) => session.tasks.get(id),
+                ProgressToken::Number(_) => None,
+            };
+            let entry = by_id.or_else(|| session.newest(|entry| entry.progress.as_ref() == Some(&token)));
+            entry.map(|entry| entry.task.id.clone())
+        };
+        if let Some(id) = id {
+            self.cancel(&id);
+        }
+        ready(())
+    }
+
+    /// We do not trace, but a client may say so.
+    #[expect(clippy::unused_self, reason = "the signature is that of a handler")]
+    pub(super) fn set_trace(&self, _params: Value) -> Ready<()> {
+        ready(())
+    }
+
+    /// `opendevagent/tasks`.
+    pub(super) fn list_tasks(&self, _params: Value) -> Ready<Result<Value>> {
+        ready(Ok(self.task_rows()))
+    }
+
+    /// `opendevagent/task`.
+    pub(super) fn one_task(&self, OneTask { task }: OneTask) -> Ready<Result<Value>> {
+        ready(self.task_record(&task))
+    }
+
+    /// `opendevagent/setKey`.
+    pub(super) fn set_key(&self, params: SetKey) -> Ready<Result<Value>> {
+        let key = SecretString::from(params.key);
+        let mut session = self.session();
+        for workshop in session.workshops.values() {
+            workshop.connected.keys.give(Some(key.clone()));
+        }
+        session.key = Some(key);
+        ready(Ok(Value::Null))
+    }
+
+    /// `opendevagent/doctor`. Asks the network, so it is not answered at once.
+    pub(super) async fn doctor(&self, _params: Value) -> Result<Value> {
+        let (settings, folder) = {
+            let session = self.session();
+            (session.settings.clone(), session.folders.first().cloned())
+        };
+        let loaded = config::load(settings.as_ref(), None, folder.as_deref());
+        let checks = doctor::examine(&loaded).await;
+        Ok(json!({"checks": checks}))
+    }
+}

@@ -1,0 +1,230 @@
+//! What the server knows about one client: its documents, its settings, its tasks and what became of them.
+//!
+//! Behind one mutex, changed before a handler's first wait and never held across one.
+
+use super::capabilities::Editor;
+use super::from_proto;
+use super::tasks::Workshop;
+use crate::agent::task::{Report, Task};
+use crate::event::{Action, Finding, Phase};
+use crate::text;
+use crate::verdict::Level;
+use crate::workspace::{Document, Documents};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower_lsp::lsp_types::{ProgressToken, TextDocumentContentChangeEvent};
+
+/// Finished tasks that are remembered.
+const FINISHED: usize = 64;
+/// Lines of a task's log that are remembered, and characters of a line.
+const LOG_LINES: usize = 1000;
+const LOG_WIDTH: usize = 2000;
+
+#[derive(Default)]
+pub(super) struct Session {
+    pub(super) editor: Arc<Editor>,
+    pub(super) documents: Documents,
+    /// Workspace folders, as absolute paths.
+    pub(super) folders: Vec<PathBuf>,
+    /// The settings that the client has sent last.
+    pub(super) settings: Option<Value>,
+    /// Model and sandbox by workspace folder, made when first needed, forgotten when the settings change.
+    pub(super) workshops: HashMap<PathBuf, Arc<Workshop>>,
+    /// By id, which is by age.
+    pub(super) tasks: BTreeMap<String, Entry>,
+    /// What is published, by document key.
+    pub(super) findings: BTreeMap<String, Published>,
+    /// Documents whose check or run failed last.
+    pub(super) failing: HashSet<String>,
+    /// Given by `opendevagent/setKey`.
+    pub(super) key: Option<SecretString>,
+    /// What the last task lacked: a model or a sandbox.
+    pub(super) problem: Option<String>,
+}
+
+/// One task and what became of it.
+pub(super) struct Entry {
+    pub(super) task: Task,
+    /// Key of the document that it is about.
+    pub(super) key: String,
+    pub(super) cancel: CancellationToken,
+    /// The buffers it began with; let go when it ends.
+    pub(super) documents: Documents,
+    pub(super) phase: Phase,
+    /// The highest percentage reported.
+    pub(super) percent: u32,
+    /// The number of the next event.
+    pub(super) seq: u64,
+    pub(super) progress: Option<ProgressToken>,
+    /// When progress was last reported, and how much an agent had said by then.
+    pub(super) reported: Option<Instant>,
+    pub(super) said: usize,
+    pub(super) log: VecDeque<String>,
+    pub(super) report: Option<Arc<Report>>,
+    pub(super) offer: Offer,
+}
+
+/// What became of a task's proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    None,
+    Standing,
+    /// Its edits are on their way to the client.
+    Applying,
+    Applied,
+    Discarded,
+}
+
+/// The findings of one task in one document.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    pub(super) task: String,
+    pub(super) root: PathBuf,
+    /// The document's version that the findings are about.
+    pub(super) version: Option<i32>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Session {
+    pub(super) fn open(&mut self, uri: String, version: i32, language: String, text: &str) {
+        let document = Document { version, language, text: ropey::Rope::from_str(text), uri };
+        self.documents.insert(from_proto::key(&document.uri), document);
+    }
+
+    /// Performs the changes of one `textDocument/didChange`. A document that is not open is left alone.
+    pub(super) fn change(&mut self, uri: &str, version: i32, changes: Vec<TextDocumentContentChangeEvent>) {
+        let encoding = self.editor.encoding;
+        let Some(document) = self.documents.get_mut(&from_proto::key(uri)) else { return };
+        document.version = version;
+        for change in changes {
+            let range = change
+                .range
+                .map(|range| (from_proto::position(range.start), from_proto::position(range.end)));
+            text::rope_change(&mut document.text, range, &change.text, encoding);
+        }
+    }
+
+    /// Adds a task and cancels the unfinished one of the same action on the same document, if any.
+    pub(super) fn add(&mut self, task: Task, key: String, cancel: CancellationToken) {
+        for older in self.tasks.values() {
+            if older.key == key && older.task.action == task.action && older.report.is_none() {
+                older.cancel.cancel();
+            }
+        }
+        let finished: Vec<String> =
+            self.tasks.iter().filter(|(_, entry)| entry.report.is_some()).map(|(id, _)| id.clone()).collect();
+        for id in finished.iter().take(finished.len().saturating_sub(FINISHED)) {
+            self.tasks.remove(id);
+        }
+        let entry = Entry {
+            key,
+            cancel,
+            documents: self.documents.clone(),
+            phase: Phase::Queued,
+            percent: 0,
+            seq: 0,
+            progress: None,
+            reported: None,
+            said: 0,
+            log: VecDeque::new(),
+            report: None,
+            offer: Offer::None,
+            task,
+        };
+        self.tasks.insert(entry.task.id.clone(), entry);
+    }
+
+    /// Unfinished tasks.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Entry> {
+        self.tasks.values().filter(|entry| entry.report.is_none())
+    }
+
+    /// The newest task that is not excluded by `wanted`.
+    pub(super) fn newest(&self, wanted: impl Fn(&Entry) -> bool) -> Option<&Entry> {
+        self.tasks.values().rev().find(|entry| wanted(entry))
+    }
+
+    /// Whether every open document of a proposal is still at the version it was made for. The texts
+    /// themselves are compared when it is applied.
+    pub(super) fn is_fresh(&self, entry: &Entry) -> bool {
+        let Some(report) = &entry.report else { return false };
+        report.proposal.changes.iter().all(|change| {
+            match (change.version, self.documents.get(&entry.document_key(&change.file.path))) {
+                (Some(version), Some(document)) => version == document.version,
+                _ => true,
+            }
+        })
+    }
+
+    /// Forgets a task's findings; the keys of the documents that had some.
+    pub(super) fn clear(&mut self, task: &str) -> Vec<String> {
+        let keys: Vec<String> = self
+            .findings
+            .iter()
+            .filter(|(_, shown)| shown.task == task)
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.findings.retain(|_, shown| shown.task != task);
+        keys
+    }
+}
+
+impl Entry {
+    /// The key of a document of this task's workspace.
+    pub(super) fn document_key(&self, path: &str) -> String {
+        document_key(&self.task.root, path)
+    }
+
+    pub(super) fn touches(&self, key: &str) -> bool {
+        let changes = self.report.iter().flat_map(|report| &report.proposal.changes);
+        self.key == key || changes.into_iter().any(|change| self.document_key(&change.file.path) == key)
+    }
+
+    pub(super) fn level(&self) -> Option<Level> {
+        self.report.as_ref()?.verdict.as_ref().map(|verdict| verdict.level)
+    }
+
+    pub(super) fn write(&mut self, line: &str) {
+        if self.log.len() >= LOG_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back(line.chars().take(LOG_WIDTH).collect());
+    }
+
+    /// What a proposal does, in a few words: `gcd.py` or `3 files`.
+    pub(super) fn summary(&self) -> String {
+        let Some(report) = &self.report else { return self.task.title() };
+        match report.proposal.changes.as_slice() {
+            [only] => format!("{} {}", self.task.action.name(), only.file.path),
+            many => format!("{} {} files", self.task.action.name(), many.len()),
+        }
+    }
+
+    /// One row of `opendevagent/tasks`.
+    pub(super) fn row(&self) -> Value {
+        json!({
+            "task": self.task.id,
+            "action": self.task.action,
+            "title": self.task.title(),
+            "phase": self.phase,
+            "percent": self.phase.percent(),
+            "verdict": self.report.as_ref().and_then(|report| report.verdict.as_ref()),
+            "offer": self.offer == Offer::Standing,
+            "error": self.report.as_ref().and_then(|report| report.error.as_ref()),
+        })
+    }
+
+    pub(super) fn is(&self, action: Action) -> bool {
+        self.task.action == action
+    }
+}
+
+/// The key of a file below a workspace folder.
+pub(super) fn document_key(root: &std::path::Path, path: &str) -> String {
+    root.join(path).to_string_lossy().into_owned()
+}

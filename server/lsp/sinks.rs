@@ -1,0 +1,270 @@
+//! Where a task's events go: progress, log lines, diagnostics, the client's own view. One task sends them all,
+//! so a slow client holds up nobody but itself.
+
+use super::Server;
+use super::session::{Entry, Published, Session};
+use crate::event::{Event, Kind, Phase, Stage, lines};
+use crate::sandbox::Status;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+use tower_lsp::Client;
+use tower_lsp::lsp_types::{
+    LogMessageParams, MessageType, ProgressParams, ProgressParamsValue, ProgressToken,
+    PublishDiagnosticsParams, ShowMessageParams, WorkDoneProgress, WorkDoneProgressBegin,
+    WorkDoneProgressEnd, WorkDoneProgressReport, notification,
+};
+
+/// Messages that may wait for a slow client before the dispensable ones (pieces of answers) are left out. The
+/// others are few for each task, and a client that reads nothing cannot start tasks for ever.
+const CROWDED: usize = 1000;
+/// Progress is reported at most this often while an agent speaks.
+const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
+
+/// A notification to the client.
+pub(super) enum Notice {
+    Log(MessageType, String),
+    Show(MessageType, String),
+    Progress(ProgressToken, WorkDoneProgress),
+    Diagnostics(PublishDiagnosticsParams),
+    Event(Value),
+    Status(Value),
+}
+
+/// What waits to be sent.
+#[derive(Default)]
+pub(super) struct Outbox {
+    queue: Mutex<VecDeque<Notice>>,
+    filled: Notify,
+}
+
+impl Outbox {
+    pub(super) fn push(&self, notice: Notice) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(notice);
+        self.filled.notify_one();
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).len() >= CROWDED
+    }
+
+    /// Sends what is pushed, for ever.
+    pub(super) async fn drain(&self, client: &Client) {
+        loop {
+            let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            match next {
+                Some(notice) => notice.send(client).await,
+                None => self.filled.notified().await,
+            }
+        }
+    }
+}
+
+/// `opendevagent/event`.
+enum EventNotification {}
+
+impl notification::Notification for EventNotification {
+    type Params = Value;
+    const METHOD: &'static str = "opendevagent/event";
+}
+
+/// `opendevagent/status`.
+enum StatusNotification {}
+
+impl notification::Notification for StatusNotification {
+    type Params = Value;
+    const METHOD: &'static str = "opendevagent/status";
+}
+
+impl Notice {
+    async fn send(self, client: &Client) {
+        match self {
+            Self::Log(typ, message) => {
+                client.send_notification::<notification::LogMessage>(LogMessageParams { typ, message }).await;
+            }
+            Self::Show(typ, message) => {
+                client
+                    .send_notification::<notification::ShowMessage>(ShowMessageParams { typ, message })
+                    .await;
+            }
+            Self::Progress(token, progress) => {
+                let value = ProgressParamsValue::WorkDone(progress);
+                client.send_notification::<notification::Progress>(ProgressParams { token, value }).await;
+            }
+            Self::Diagnostics(params) => {
+                client.send_notification::<notification::PublishDiagnostics>(params).await;
+            }
+            Self::Event(event) => client.send_notification::<EventNotification>(event).await,
+            Self::Status(status) => client.send_notification::<StatusNotification>(status).await,
+        }
+    }
+}
+
+impl Server {
+    /// Records an event of a task and passes it on. Does not block.
+    pub(super) fn emit(&self, task: &str, kind: Kind) {
+        if matches!(kind, Kind::Said { .. }) && self.outbox.is_crowded() {
+            return;
+        }
+        let mut session = self.session();
+        let (events, pull) = (session.editor.events, session.editor.pull_diagnostics);
+        let Some(entry) = session.tasks.get_mut(task) else { return };
+        if let Some(line) = lines::line(&kind) {
+            entry.write(&line);
+            self.outbox.push(Notice::Log(MessageType::INFO, line));
+        }
+        if let Some(progress) = entry.follow(&kind) {
+            self.outbox.push(progress);
+        }
+        let changed = session.learn(task, &kind);
+        for key in &changed {
+            self.publish(&session, key);
+        }
+        if events && let Some(entry) = session.tasks.get_mut(task) {
+            let event = Event { task: task.to_owned(), seq: entry.seq, at: milliseconds(), kind };
+            entry.seq += 1;
+            match serde_json::to_value(&event) {
+                Ok(event) => self.outbox.push(Notice::Event(event)),
+                Err(error) => debug_assert!(false, "an event has only string keys: {error}"),
+            }
+        }
+        drop(session);
+        if pull && !changed.is_empty() {
+            self.refresh_diagnostics();
+        }
+    }
+
+    /// Shows a task's progress under `token`, unless it is over already.
+    pub(super) fn begin_progress(&self, task: &str, token: ProgressToken) {
+        let mut session = self.session();
+        let Some(entry) = session.tasks.get_mut(task).filter(|entry| entry.is_running()) else { return };
+        entry.progress = Some(token.clone());
+        let begin = WorkDoneProgressBegin {
+            title: format!("OpenDevAgent: {}", entry.task.title()),
+            cancellable: Some(true),
+            message: Some(phase_name(entry.phase).into()),
+            percentage: Some(entry.phase.percent()),
+        };
+        self.outbox.push(Notice::Progress(token, WorkDoneProgress::Begin(begin)));
+    }
+
+    /// Tells a client that wants to know whether we are at work.
+    pub(super) fn tell_status(&self) {
+        let session = self.session();
+        if !session.editor.status {
+            return;
+        }
+        let running: Vec<String> = session.running().map(|entry| entry.task.title()).collect();
+        let status = match (running.as_slice(), &session.problem) {
+            ([], None) => json!({"state": "ready", "message": "ready"}),
+            ([], Some(problem)) => json!({"state": "problem", "message": problem}),
+            (running, _) => json!({"state": "busy", "message": running.join(", ")}),
+        };
+        self.outbox.push(Notice::Status(status));
+    }
+}
+
+impl Entry {
+    pub(super) fn is_running(&self) -> bool {
+        self.phase.percent() < 100
+    }
+
+    /// Follows the phase; the progress to report, if any.
+    fn follow(&mut self, kind: &Kind) -> Option<Notice> {
+        let message = match kind {
+            Kind::Phase { phase, attempt, .. } => {
+                self.phase = *phase;
+                match attempt {
+                    0 | 1 => phase_name(*phase).into(),
+                    again => format!("{}, attempt {again}", phase_name(*phase)),
+                }
+            }
+            Kind::Said { agent, text } => {
+                self.said += text.chars().count();
+                if self.reported.is_some_and(|last| last.elapsed() < BETWEEN_REPORTS) {
+                    return None;
+                }
+                format!(
+                    "{}: the {} has written {} characters",
+                    phase_name(self.phase),
+                    agent.name(),
+                    self.said
+                )
+            }
+            Kind::Ended { phase, message, .. } => {
+                self.phase = *phase;
+                let end = WorkDoneProgressEnd { message: Some(message.clone()) };
+                return Some(Notice::Progress(self.progress.take()?, WorkDoneProgress::End(end)));
+            }
+            _ => return None,
+        };
+        self.reported = Some(Instant::now());
+        // Repair goes back to testing; what a user sees only grows.
+        self.percent = self.percent.max(self.phase.percent());
+        let report = WorkDoneProgressReport {
+            cancellable: Some(true),
+            message: Some(message),
+            percentage: Some(self.percent),
+        };
+        Some(Notice::Progress(self.progress.clone()?, WorkDoneProgress::Report(report)))
+    }
+}
+
+impl Session {
+    /// Takes over what an event says about documents; the keys of those whose diagnostics changed.
+    fn learn(&mut self, task: &str, kind: &Kind) -> Vec<String> {
+        let Some(entry) = self.tasks.get(task) else { return Vec::new() };
+        match kind {
+            Kind::Ran { stage: Stage::Before, status, .. } => {
+                if *status == Status::Ok {
+                    self.failing.remove(&entry.key);
+                } else {
+                    self.failing.insert(entry.key.clone());
+                }
+                Vec::new()
+            }
+            Kind::Found { path, findings } => {
+                let key = entry.document_key(path);
+                let published = Published {
+                    task: task.to_owned(),
+                    root: entry.task.root.clone(),
+                    version: entry.documents.get(&key).map(|document| document.version),
+                    findings: findings.clone(),
+                };
+                self.findings.insert(key.clone(), published);
+                vec![key]
+            }
+            Kind::Ended { phase: Phase::Complete | Phase::Failed, .. } => {
+                // What older tasks found about the same document is out of date now.
+                let about: Vec<String> = self
+                    .tasks
+                    .values()
+                    .filter(|other| other.key == entry.key && other.task.id != task)
+                    .map(|other| other.task.id.clone())
+                    .collect();
+                about.iter().flat_map(|older| self.clear(older)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Queued => "queued",
+        Phase::Planning => "planning",
+        Phase::Coding => "coding",
+        Phase::Testing => "testing",
+        Phase::Debugging => "debugging",
+        Phase::Complete => "complete",
+        Phase::Failed => "failed",
+        Phase::Cancelled => "cancelled",
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+fn milliseconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,237 @@
+//! A task's life in the server: begun by a command, run beside the handlers, ended with a report.
+
+use super::Server;
+use super::capabilities::Editor;
+use super::from_proto::{self, Arguments, wrong};
+use super::session::Offer;
+use crate::agent::task::{Proposal, Report, Spent, Stop, Target, Task};
+use crate::agent::{self, Emit};
+use crate::event::{Action, Kind, Phase};
+use crate::wiring::{self, AskKey, Connected};
+use crate::workspace::Documents;
+use crate::{config, event::Note};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_lsp::jsonrpc::Error;
+use tower_lsp::lsp_types::{ProgressToken, WorkDoneProgressCreateParams, request};
+
+/// How long a client has to open a progress display.
+const PROGRESS_ANSWER: Duration = Duration::from_secs(30);
+
+/// Model and sandbox of one workspace folder.
+pub(super) struct Workshop {
+    pub(super) connected: Connected,
+    /// `limits.concurrentTasks`: tasks beyond it stay `queued`.
+    slots: Semaphore,
+}
+
+impl Server {
+    /// Makes a task of a command's arguments.
+    pub(super) fn task(&self, action: Action, arguments: Arguments) -> Result<(Task, String), Error> {
+        let no_file = || wrong(action.name(), format!("{} is no file in a folder", arguments.uri));
+        let file = from_proto::path(&arguments.uri).ok_or_else(no_file)?;
+        let root = from_proto::root(&self.session().folders, &file).ok_or_else(no_file)?;
+        let path = file.strip_prefix(&root).ok().and_then(Path::to_str).ok_or_else(no_file)?;
+        let path = path.replace(std::path::MAIN_SEPARATOR, "/");
+        let mut task = Task::new(action, root);
+        task.target = Some(Target { path, lines: arguments.range.map(from_proto::lines) });
+        task.instruction = arguments.instruction.filter(|words| !words.trim().is_empty());
+        task.language = arguments.language;
+        task.framework = arguments.framework;
+        task.check = arguments.check;
+        task.diagnostics = arguments.diagnostics.iter().flatten().map(from_proto::given).collect();
+        Ok((task, from_proto::key(&arguments.uri)))
+    }
+
+    /// Begins a task on the buffers as they are now. Its id.
+    pub(super) fn begin(&self, task: Task, key: String, token: Option<ProgressToken>) -> String {
+        let id = task.id.clone();
+        let cancel = self.root.child_token();
+        let (documents, editor) = {
+            let mut session = self.session();
+            session.add(task.clone(), key, cancel.clone());
+            (session.documents.clone(), session.editor.clone())
+        };
+        self.ask_for_progress(&id, &editor, token);
+        self.tell_status();
+        let server = self.clone();
+        self.work.spawn(async move {
+            // A panic of the agent must not leave a task that never ends.
+            let run = tokio::spawn(server.clone().run(task.clone(), documents, cancel));
+            let report = match run.await {
+                Ok(report) => report,
+                Err(error) => {
+                    Self::failed(&task, &Stop::Usage(format!("the task broke off, a bug: {error}")))
+                }
+            };
+            server.finish(report);
+        });
+        id
+    }
+
+    async fn run(self, task: Task, documents: Documents, cancel: CancellationToken) -> Report {
+        let workshop = match self.workshop(&task.root) {
+            Ok(workshop) => workshop,
+            Err(problem) => return Self::failed(&task, &Stop::Model(problem)),
+        };
+        let slot = tokio::select! {
+            slot = workshop.slots.acquire() => slot,
+            () = cancel.cancelled() => return Self::failed(&task, &Stop::Cancelled),
+        };
+        let emit: Emit = {
+            let (server, id) = (self.clone(), task.id.clone());
+            // The end is told by `finish`, once the report can be asked for.
+            Arc::new(move |kind| {
+                if !matches!(kind, Kind::Ended { .. }) {
+                    server.emit(&id, kind);
+                }
+            })
+        };
+        let report = agent::run(workshop.connected.ports.clone(), task, documents, cancel, emit).await;
+        drop(slot);
+        report
+    }
+
+    /// The report of a task that could not begin or broke off.
+    fn failed(task: &Task, stop: &Stop) -> Report {
+        let phase = if *stop == Stop::Cancelled { Phase::Cancelled } else { Phase::Failed };
+        Report {
+            task: task.id.clone(),
+            action: task.action,
+            phase,
+            verdict: None,
+            plan: None,
+            edits: Vec::new(),
+            findings: Vec::new(),
+            text: None,
+            rounds: 0,
+            usage: Spent::default(),
+            duration_ms: 0,
+            overhead_ms: 0,
+            error: Some(stop.to_string()),
+            history: Vec::new(),
+            proposal: Proposal::default(),
+            stop: Some(stop.clone()),
+        }
+    }
+
+    fn finish(&self, report: Report) {
+        let id = report.task.clone();
+        let ended = Kind::Ended {
+            phase: report.phase,
+            verdict: report.verdict.clone().map(Box::new),
+            message: report.summary(),
+        };
+        {
+            let mut session = self.session();
+            session.problem = match &report.stop {
+                Some(stop @ (Stop::Model(_) | Stop::Sandbox(_))) => Some(stop.to_string()),
+                _ => None,
+            };
+            let Some(entry) = session.tasks.get_mut(&id) else { return };
+            if !report.proposal.changes.is_empty() {
+                entry.offer = Offer::Standing;
+            }
+            entry.documents = Documents::default();
+            entry.report = Some(Arc::new(report));
+        }
+        self.emit(&id, ended);
+        self.tell_status();
+        self.refresh_lenses();
+        let server = self.clone();
+        tokio::spawn(async move { server.deliver(&id).await });
+    }
+
+    /// Model and sandbox for a folder, made when first needed.
+    pub(super) fn workshop(&self, root: &Path) -> Result<Arc<Workshop>, String> {
+        let settings = {
+            let session = self.session();
+            if let Some(workshop) = session.workshops.get(root) {
+                return Ok(workshop.clone());
+            }
+            session.settings.clone()
+        };
+        let loaded = config::load(settings.as_ref(), None, Some(root));
+        for problem in &loaded.problems {
+            self.warn(format!("OpenDevAgent settings: {problem}"));
+        }
+        let connected = wiring::connect(&loaded, Some(self.ask_key())).map_err(|error| error.to_string())?;
+        let slots = Semaphore::new(loaded.settings.limits.concurrent_tasks as usize);
+        let workshop = Arc::new(Workshop { connected, slots });
+        let mut session = self.session();
+        if let Some(key) = &session.key {
+            workshop.connected.keys.give(Some(key.clone()));
+        }
+        // Another task may have been quicker; all must share one.
+        Ok(session.workshops.entry(root.to_owned()).or_insert(workshop).clone())
+    }
+
+    /// Asks the client for a key, where it opted in.
+    fn ask_key(&self) -> AskKey {
+        let server = self.clone();
+        Arc::new(move |wanted| {
+            let server = server.clone();
+            Box::pin(async move {
+                if wanted.optional || !server.session().editor.credentials {
+                    return None;
+                }
+                let answer = server.client.send_request::<Credentials>(json!({"rejected": wanted.rejected}));
+                let answer = answer.await.ok()?;
+                answer.get("key")?.as_str().map(SecretString::from)
+            })
+        })
+    }
+
+    /// Opens a progress display: our own where the client can, else the one it came with, which clients may
+    /// close once the command is answered.
+    fn ask_for_progress(&self, id: &str, editor: &Editor, token: Option<ProgressToken>) {
+        if !editor.progress {
+            if let Some(token) = token {
+                self.begin_progress(id, token);
+            }
+            return;
+        }
+        let (server, id) = (self.clone(), id.to_owned());
+        tokio::spawn(async move {
+            let token = ProgressToken::String(id.clone());
+            let create = WorkDoneProgressCreateParams { token: token.clone() };
+            let created = server.client.send_request::<request::WorkDoneProgressCreate>(create);
+            if let Ok(Ok(())) = tokio::time::timeout(PROGRESS_ANSWER, created).await {
+                server.begin_progress(&id, token);
+            }
+        });
+    }
+
+    /// Cancels a task; false when there is none of that name. One that has ended stays as it is.
+    pub(super) fn cancel(&self, id: &str) -> bool {
+        let session = self.session();
+        let entry = session.tasks.get(id);
+        if let Some(entry) = entry {
+            entry.cancel.cancel();
+        }
+        entry.is_some()
+    }
+
+    pub(super) fn warn(&self, message: String) {
+        self.show(super::MessageType::WARNING, message);
+    }
+
+    /// A remark in a task's log.
+    pub(super) fn note(&self, id: &str, text: String) {
+        self.emit(id, Kind::Noted { level: Note::Info, text });
+    }
+}
+
+/// `opendevagent/credentials`.
+enum Credentials {}
+
+impl request::Request for Credentials {
+    type Params = Value;
+    type Result = Value;
+    const METHOD: &'static str = "opendevagent/credentials";
+}

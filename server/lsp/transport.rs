@@ -1,0 +1,130 @@
+//! The loop between the wire and the handlers: in order, never waiting for a handler, over at `exit`.
+//!
+//! tower-lsp's own loop ends at the first bad message and runs handlers in no fixed order once they wait.
+//! Here each handler runs up to its first wait before the next message is read. Handlers change the session
+//! before they wait, so changes happen in the order of the wire.
+
+use super::Server;
+use super::framing::{Frames, Incoming};
+use futures_util::future::FutureExt;
+use futures_util::{SinkExt, Stream, StreamExt};
+use serde::Serialize;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tower_lsp::jsonrpc::{Error, Request, Response};
+use tower_lsp::{ClientSocket, LspService};
+use tower_service::Service;
+
+/// Answers that may wait for a client that does not read; then no more of its messages are read.
+const ANSWERS: usize = 1024;
+/// How long a client has to take the last answers after `exit`.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Serves until `exit`, the end of the input, or `gone`. True when a `shutdown` came before `exit`.
+pub(super) async fn run<R, W>(
+    input: R,
+    output: W,
+    mut service: LspService<Server>,
+    socket: ClientSocket,
+    gone: CancellationToken,
+) -> bool
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let (requests, mut replies) = socket.split();
+    let (answers, outgoing) = mpsc::channel(ANSWERS);
+    let writer = tokio::spawn(write(output, outgoing, requests));
+    let mut frames = Frames::new(input);
+    let (mut shut_down, mut exit) = (false, false);
+    while !exit && !answers.is_closed() {
+        let incoming = tokio::select! {
+            incoming = frames.next() => incoming,
+            () = gone.cancelled() => None,
+        };
+        let answer = match incoming {
+            None => break,
+            Some(Incoming::Refused(refusal)) => Some(refusal),
+            Some(Incoming::Response(reply)) => {
+                // Fails only after `exit`, when nobody waits for replies any more.
+                let _ = replies.send(reply).await;
+                None
+            }
+            Some(Incoming::Request(request)) => {
+                shut_down |= request.method() == "shutdown";
+                exit = request.method() == "exit";
+                if request.method() == "initialize" {
+                    service.inner().introduce(request.params());
+                }
+                handle(&mut service, request, &answers)
+            }
+        };
+        if let Some(answer) = answer {
+            // Fails only when the client has closed its end, which ends the loop.
+            let _ = answers.send(answer).await;
+        }
+    }
+    drop(answers);
+    let _ = tokio::time::timeout(LAST_WORDS, writer).await;
+    exit && shut_down
+}
+
+/// Runs a handler up to its first wait. The answer, unless it has to be waited for.
+fn handle(
+    service: &mut LspService<Server>,
+    request: Request,
+    answers: &mpsc::Sender<Response>,
+) -> Option<Response> {
+    let id = request.id().cloned();
+    let mut call = Box::pin(AssertUnwindSafe(service.call(request)).catch_unwind().map(move |outcome| {
+        let id = id?;
+        match outcome {
+            Ok(Ok(Some(response))) => Some(response),
+            // tower-lsp answers nothing to an unknown `$/` method, but a request wants an answer.
+            Ok(_) => Some(Response::from_error(id, Error::method_not_found())),
+            Err(_) => Some(Response::from_error(id, Error::internal_error())),
+        }
+    }));
+    if let Some(answer) = (&mut call).now_or_never() {
+        return answer;
+    }
+    let answers = answers.clone();
+    tokio::spawn(async move {
+        if let Some(answer) = call.await {
+            // Fails only when the loop is over.
+            let _ = answers.send(answer).await;
+        }
+    });
+    None
+}
+
+/// Writes answers and the server's own messages until the answers end or the client closes its end.
+async fn write<W: AsyncWrite + Unpin>(
+    mut output: W,
+    mut answers: mpsc::Receiver<Response>,
+    mut requests: impl Stream<Item = Request> + Unpin,
+) -> std::io::Result<()> {
+    loop {
+        let body = tokio::select! {
+            biased;
+            answer = answers.recv() => match answer {
+                Some(answer) => encode(&answer),
+                None => return Ok(()),
+            },
+            Some(request) = requests.next() => encode(&request),
+        };
+        output.write_all(&body).await?;
+        output.flush().await?;
+    }
+}
+
+/// One message with its header.
+fn encode(message: &impl Serialize) -> Vec<u8> {
+    let body = serde_json::to_vec(message).expect("messages have string keys and no failing serializer");
+    let mut bytes = format!("Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+    bytes.extend(body);
+    bytes
+}
