@@ -1,0 +1,15 @@
+//! Every integration test, in one binary: one link, and shared support without dead code.
+//!
+//! Tests that need the Docker engine say "skipped" unless `OPENDEVAGENT_DOCKER_TESTS=1`, which `tests/run` sets.
+#![cfg(test)]
+#![expect(unreachable_pub, reason = "a test binary exports nothing")]
+
+mod check;
+mod e2e;
+mod editor;
+mod lsp;
+mod model;
+mod model_server;
+mod sandbox;
+mod support;
+mod tidy;

@@ -1,0 +1,324 @@
+// What the client does, seen from inside the extension host of a real VS Code. Started by run.mjs.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import Mocha from 'mocha';
+import * as vscode from 'vscode';
+
+const BROKEN = 'def gcd(a, b):\n    return a if b == 0 else gcd(b, a // b)\n';
+const FIXED = BROKEN.replace('//', '%');
+const KEY = 'sk-test-0123456789';
+const CANCEL_BUTTON = '.notification-list-item .monaco-button:text("Cancel")';
+const PATIENCE_MS = 15_000;
+
+/** Only the fake server writes one. */
+const transcript = process.env['OPENDEVAGENT_TRANSCRIPT'];
+
+interface Message {
+  id?: string;
+  method?: string;
+  params?: any;
+  result?: any;
+}
+
+/** What the fake server has received. */
+function received(): Message[] {
+  const lines = readFileSync(transcript!, 'utf8').trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as Message);
+}
+
+/** Answers of the client to requests of the server that have the field `name`. */
+function answers(name: string): unknown[] {
+  return received()
+    .filter(({ result }) => result && name in result)
+    .map(({ result }) => result[name]);
+}
+
+function executed(command: string): any {
+  return received().findLast(
+    ({ method, params }) => method === 'workspace/executeCommand' && params.command === command,
+  )?.params.arguments[0];
+}
+
+/** Asks the person in front of the screen to do something; see run.mjs. */
+async function person(
+  act: 'type' | 'click' | 'hover' | 'read' | 'count' | 'picture' | 'say',
+  argument: string,
+): Promise<unknown> {
+  const response = await fetch(process.env['OPENDEVAGENT_PERSON']!, {
+    method: 'POST',
+    body: JSON.stringify({ act, argument }),
+  });
+  const { result, error } = (await response.json()) as { result: unknown; error?: string };
+  assert.equal(error, undefined);
+  return result;
+}
+
+/** Waits until `probe` gives something, and gives it. */
+async function until<T>(what: string, probe: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+  for (const end = Date.now() + PATIENCE_MS; ;) {
+    const value = await probe();
+    if (value) {
+      return value;
+    }
+    assert.ok(Date.now() < end, `waited in vain for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const ui = (name: string) => vscode.commands.executeCommand(`opendevagent.ui.${name}`);
+
+async function open(name: string): Promise<vscode.TextEditor> {
+  const [folder] = vscode.workspace.workspaceFolders!;
+  return vscode.window.showTextDocument(vscode.Uri.joinPath(folder!.uri, name), { preview: false });
+}
+
+function diffTabs(): vscode.Tab[] {
+  return vscode.window.tabGroups.all
+    .flatMap((group) => group.tabs)
+    .filter((tab) => tab.input instanceof vscode.TabInputTextDiff);
+}
+
+/** The text of the newest notification. */
+async function notification(): Promise<string> {
+  await vscode.commands.executeCommand('notifications.showList');
+  return String(await person('read', '.notification-list-item-message'));
+}
+
+/** What the language status in the status bar says when the pointer is on it. */
+async function status(): Promise<string> {
+  await person('hover', '[id="status.languageStatus"]');
+  const text = String(await person('read', '.hover-language-status:has-text("OpenDevAgent")'));
+  await person('hover', '.editor-container'); // The next pointer shall find it changed.
+  return text;
+}
+
+/** Runs Fix on gcd.py and waits for its review. */
+async function fix(): Promise<vscode.TextDocument> {
+  const { document } = await open('gcd.py');
+  assert.equal(document.getText(), BROKEN);
+  await ui('fix');
+  await until('the diff of gcd.py', () =>
+    vscode.window.tabGroups.activeTabGroup.activeTab?.label.startsWith('gcd.py: '),
+  );
+  return document;
+}
+
+const reviewEnds = () => until('the end of the review', () => diffTabs().length === 0);
+
+/** The text of the log channel, which VS Code shows as a document. */
+async function log(): Promise<string> {
+  await ui('log');
+  const channel = await until('the log', () =>
+    vscode.workspace.textDocuments.find(
+      ({ uri }) => uri.scheme === 'output' && /OpenDevAgent(?!.Server)/.test(uri.path),
+    ),
+  );
+  return channel.getText();
+}
+
+function define(): void {
+  test('starts with a Python file, and has the commands of both sides', async () => {
+    await open('gcd.py');
+    const extension = vscode.extensions.getExtension('opendevagent.opendevagent')!;
+    const all = await until('the start of the server', async () => {
+      const commands = await vscode.commands.getCommands(true);
+      return commands.includes('opendevagent.fix') && commands;
+    });
+    const declared = extension.packageJSON.contributes.commands as { command: string }[];
+    assert.deepEqual(
+      declared.map(({ command }) => command).filter((command) => !all.includes(command)),
+      [],
+    );
+  });
+
+  test('the language status tells that the server is ready', async () => {
+    assert.match(await status(), /OpenDevAgent: ready/);
+  });
+
+  test('review: ✓ applies to the buffer, one undo takes it back', async () => {
+    const document = await fix();
+    await person('picture', 'review');
+    await person('click', '.editor-actions [aria-label^="Apply Proposal"]');
+    await until('the edit', () => document.getText() === FIXED);
+    await reviewEnds();
+    assert.ok(document.isDirty, 'the buffer is changed, not the file');
+    await open('gcd.py');
+    await person('picture', 'applied');
+    await vscode.commands.executeCommand('undo');
+    assert.equal(document.getText(), BROKEN);
+  });
+
+  test('review: ✗ discards', async () => {
+    const document = await fix();
+    await person('click', '.editor-actions [aria-label^="Discard Proposal"]');
+    await reviewEnds();
+    assert.equal(document.getText(), BROKEN);
+  });
+
+  test('review: closing all tabs puts it off', async () => {
+    const document = await fix();
+    await vscode.window.tabGroups.close(diffTabs());
+    await reviewEnds();
+    assert.equal(document.getText(), BROKEN);
+  });
+
+  test('the log tells the story of the tasks', async () => {
+    const text = await until('the end of a task', async () => {
+      const lines = await log();
+      return lines.includes('complete (proven)') && lines;
+    });
+    assert.match(text, /check before the edit: exit_nonzero, 0 of 1 tests passed/);
+    await person('picture', 'log');
+  });
+
+  test('no progress is left of a task that has ended', async () => {
+    await vscode.commands.executeCommand('notifications.showList');
+    await until('their end', async () => (await person('count', CANCEL_BUTTON)) === 0);
+  });
+
+  test('a running task is shown with its phase, and its Cancel button ends it', async () => {
+    await open('endless.py');
+    await ui('run');
+    await until('the start', async () => (await log()).includes('run: '));
+    await until('the phase', async () => /endless\.py.*testing/.test(await notification()));
+    await person('picture', 'progress');
+    await person('click', CANCEL_BUTTON);
+    await until('the end', async () => (await log()).includes('cancelled: '));
+  });
+
+  test('a task can be cancelled by command', async () => {
+    const count = async (text: string) => (await log()).split(text).length;
+    const [starts, ends] = [await count('run: '), await count('cancelled: ')];
+    await open('endless.py');
+    await ui('run');
+    await until('the start', async () => (await count('run: ')) > starts);
+    await ui('cancel');
+    await until('the end', async () => (await count('cancelled: ')) > ends);
+  });
+
+  if (transcript) {
+    defineWithFake();
+  }
+}
+
+/** What only the other side of the wire can see. */
+function defineWithFake(): void {
+  test('opts in to everything, and sends only settings that are set', () => {
+    const [initialize] = received().filter(({ method }) => method === 'initialize');
+    const client = { review: true, events: true, credentials: true, status: true };
+    assert.deepEqual(initialize!.params.initializationOptions, { client, settings: {} });
+  });
+
+  test('each decision has been sent', async () => {
+    const decisions = await until('three answers', () => answers('decision').length === 3 && answers('decision'));
+    assert.deepEqual(decisions, ['apply', 'discard', 'later']);
+    assert.deepEqual(answers('applied'), [true]);
+  });
+
+  test('cancel has named the task', () => {
+    assert.match(executed('opendevagent.cancel').task, /^018f/);
+  });
+
+  test('the key is typed once, asked for each time, and gone when removed', async () => {
+    const keyNow = async () => {
+      const document = await fix();
+      await ui('discard');
+      await reviewEnds();
+      assert.equal(document.getText(), BROKEN);
+      return received().findLast(({ method, result }) => method === undefined && (result === null || result?.key))
+        ?.result;
+    };
+    assert.equal(await keyNow(), null);
+    const asked = ui('setKey');
+    await person('type', KEY);
+    await asked;
+    assert.deepEqual(await keyNow(), { key: KEY });
+    await ui('removeKey');
+    assert.equal(await keyNow(), null);
+    assert.ok(!(await log()).includes(KEY));
+  });
+
+  test('Fix takes the problems of the line along', async () => {
+    const { document, selection } = await open('gcd.py');
+    const problems = vscode.languages.createDiagnosticCollection('test');
+    const line = document.lineAt(selection.active.line).range;
+    const elsewhere = new vscode.Range(line.end.translate(1, 0), line.end.translate(1, 1));
+    problems.set(document.uri, [new vscode.Diagnostic(line, 'wrong'), new vscode.Diagnostic(elsewhere, 'not here')]);
+    await fix();
+    problems.dispose();
+    await ui('discard');
+    await reviewEnds();
+    const { uri, range, diagnostics } = executed('opendevagent.fix');
+    const { line: row, character } = selection.active;
+    assert.equal(uri, document.uri.toString());
+    assert.deepEqual(range, { start: { line: row, character }, end: { line: row, character } });
+    assert.deepEqual(
+      diagnostics.map(({ message }: { message: string }) => message),
+      ['wrong'],
+    );
+  });
+
+  test('Plan asks what for', async () => {
+    await open('gcd.py');
+    const asked = ui('plan');
+    await person('type', 'add lcm');
+    await asked;
+    assert.equal(executed('opendevagent.plan').instruction, 'add lcm');
+  });
+
+  const starts = () => received().filter(({ method }) => method === 'initialize').length;
+  async function worksAfterStart(number: number): Promise<void> {
+    await until(
+      'the start',
+      async () => starts() === number && (await vscode.commands.getCommands()).includes('opendevagent.fix'),
+    );
+    await fix();
+    await ui('discard');
+    await reviewEnds();
+  }
+
+  test('works as before after a restart', async () => {
+    await ui('restart');
+    await worksAfterStart(2);
+  });
+
+  test('works as before after a crash, which puts off what was under review', async () => {
+    await fix();
+    await open('gcd.py');
+    await ui('tests');
+    await reviewEnds();
+    await worksAfterStart(3);
+  });
+
+  test('says what is wrong when the server cannot be started', async () => {
+    const working = process.env['OPENDEVAGENT_BIN']!;
+    process.env['OPENDEVAGENT_BIN'] = '/nowhere/opendevagent';
+    await ui('restart');
+    await open('gcd.py');
+    assert.match(await notification(), /\/nowhere\/opendevagent \(from OPENDEVAGENT_BIN\) cannot be started/);
+    await person('picture', 'missing');
+    assert.match(await status(), /OpenDevAgent: not running/);
+    process.env['OPENDEVAGENT_BIN'] = working;
+    await person('click', '.notification-list-item .monaco-button:text("Try Again")');
+    await worksAfterStart(4);
+  });
+}
+
+export async function run(): Promise<void> {
+  const mocha = new Mocha({ ui: 'tdd', timeout: 2 * PATIENCE_MS, reporter: Mocha.reporters.Base });
+  mocha.suite.emit('pre-require', globalThis, '', mocha);
+  suite('client', define);
+  const failures: string[] = [];
+  const total = await new Promise<number>((resolve) => {
+    const runner = mocha.run(() => resolve(runner.total));
+    runner.on('pass', (passed) => void person('say', `ok   ${passed.title} (${passed.duration} ms)`));
+    runner.on('fail', (failed, error) => {
+      failures.push(failed.title);
+      void person('say', `FAIL ${failed.title}\n${(error as Error).stack}`);
+    });
+  });
+  await person('say', `vscode: ${total - failures.length} of ${total} tests passed`);
+  if (failures.length > 0) {
+    throw new Error(`failed: ${failures.join(', ')}`);
+  }
+}

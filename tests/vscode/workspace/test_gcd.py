@@ -1,0 +1,5 @@
+from gcd import gcd
+
+
+def test_gcd():
+    assert gcd(12, 18) == 6
