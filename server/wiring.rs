@@ -70,10 +70,10 @@ impl Keys {
             self.give(Some(key.clone()));
             return Some(key);
         }
-        if let Some(key) = std::env::var(&self.variable).ok().and_then(clean) {
+        if let Some(key) = std::env::var(&self.variable).ok().as_deref().and_then(clean) {
             return Some(key);
         }
-        clean(first_line(self.command.as_ref()?).await?)
+        clean(&first_line(self.command.as_ref()?).await?)
     }
 }
 
@@ -84,7 +84,7 @@ impl KeySource for Keys {
 }
 
 /// Blanks, line ends and quotes around a key are a classic cause of a 401.
-fn clean(key: String) -> Option<SecretString> {
+fn clean(key: &str) -> Option<SecretString> {
     let key = key.trim().trim_matches(['"', '\'']).trim();
     (!key.is_empty()).then(|| SecretString::from(key))
 }

@@ -211,7 +211,13 @@ impl Snapshot {
             files.insert(path, File { bytes: bytes.into(), version: None, executable });
         }
         for (key, document) in documents.iter() {
-            let Some(path) = relative(&root, Path::new(key)) else { continue };
+            // Below a linked folder the editor's path is not the one the root resolves to.
+            let key = Path::new(key);
+            let resolved = || {
+                key.parent()?.canonicalize().ok().zip(key.file_name()).map(|(folder, name)| folder.join(name))
+            };
+            let path = relative(&root, key).or_else(|| relative(&root, &resolved()?));
+            let Some(path) = path else { continue };
             if !rules.closed(&path) {
                 let executable = files.get(&path).is_some_and(|file| file.executable);
                 let bytes: Vec<u8> = document.text.bytes().collect();
@@ -219,6 +225,21 @@ impl Snapshot {
             }
         }
         Ok(Self { root, files: Arc::new(files), rules, left_out: Arc::new(left_out) })
+    }
+
+    /// The same with some texts in place of others; `None` removes a file.
+    #[must_use]
+    pub fn with<'a>(&self, texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Self {
+        let mut files = (*self.files).clone();
+        for (path, text) in texts {
+            let old = files.remove(path);
+            if let Some(text) = text {
+                let executable = old.as_ref().is_some_and(|file| file.executable);
+                let version = old.and_then(|file| file.version);
+                files.insert(path.to_owned(), File { bytes: text.as_bytes().into(), version, executable });
+            }
+        }
+        Self { files: Arc::new(files), ..self.clone() }
     }
 
     /// All files by path relative to the root, with `/` between the parts.

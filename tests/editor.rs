@@ -1,7 +1,6 @@
 //! A scripted editor: the real binary over its standard streams, real bytes, and a scripted model server.
 //!
 //! An [`Editor`] that is dropped with messages nobody has read fails its test.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;

@@ -1,5 +1,4 @@
 //! The language server from outside: the wire, the order of things, commands, delivery (CONTRACT §3).
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use crate::editor::{Editor, Models, is_private};
 use serde_json::{Value, json};

@@ -139,7 +139,7 @@ fn mask(mut excerpt: Excerpt, masked: &mut Vec<String>) -> Excerpt {
     let clean = redact(&excerpt.text);
     if clean != excerpt.text {
         masked.push(excerpt.path.clone());
-        excerpt.text = clean.into();
+        excerpt.text = clean;
     }
     excerpt
 }

@@ -7,6 +7,7 @@ use crate::event::{Action, Phase};
 use crate::text;
 use crate::verdict::{Level, Verdict};
 use patch::FileChange;
+use std::fmt::Write;
 
 /// A unified diff of all files.
 pub(super) fn diff(changes: &[FileChange]) -> String {
@@ -132,7 +133,7 @@ impl Work<'_> {
         let mut verdict = Verdict::unverified(reason, limits);
         self.name_check(&mut verdict);
         if let (Some(before), None) = (&self.before, &self.unchecked) {
-            let counted = before.observed.tests.is_some_and(|tests| tests.passed > 0);
+            let counted = before.counted() > 0;
             (verdict.level, verdict.reason) = match (before.passes(), counted) {
                 (true, true) => (Level::Passing, "the check passes as it is; nothing was changed".into()),
                 (true, false) => (Level::Runs, "it runs as it is; nothing was changed".into()),
@@ -154,10 +155,8 @@ impl Work<'_> {
         let mut text = String::new();
         for (name, output) in [("Output", &before.stdout), ("Errors", &before.stderr)] {
             if !output.is_empty() {
-                text.push_str(&format!(
-                    "## {name}\n\n```text\n{}\n```\n\n",
-                    output.trim_end().replace("```", "'''")
-                ));
+                let output = output.trim_end().replace("```", "'''");
+                let _ = write!(text, "## {name}\n\n```text\n{output}\n```\n\n");
             }
         }
         let ended =

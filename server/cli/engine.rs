@@ -75,7 +75,7 @@ async fn list(docker: &Docker) -> Result<(), SandboxError> {
 
 async fn build(docker: &Docker, fresh: bool) -> Result<String, SandboxError> {
     let began = std::time::Instant::now();
-    let built = image::build(docker, |line| complain(line), image::BuildOptions { fresh }).await?;
+    let built = image::build(docker, complain, image::BuildOptions { fresh }).await?;
     complain(&format!("{built} is ready after {:.0} s", began.elapsed().as_secs_f64()));
     Ok(built)
 }

@@ -105,6 +105,7 @@ fn write(root: &Path, report: &mut Report) {
     match apply::write(root, &report.proposal) {
         Ok(()) => complain(&format!("{} files written", report.edits.len())),
         Err(stop) => {
+            complain(&format!("opendevagent: {stop}"));
             report.error = Some(stop.to_string());
             report.stop = Some(stop);
         }
@@ -125,10 +126,7 @@ fn show(report: &Report, applied: bool) {
     for finding in &report.findings {
         complain(&format!("{}:{}:{}: {}", finding.path, finding.line, finding.column, finding.message));
     }
-    if let Some(error) = &report.error {
-        complain(&format!("opendevagent: {error}"));
-    }
-    if let Some(verdict) = &report.verdict {
+    if let Some(verdict) = report.verdict.as_ref().filter(|_| report.stop.is_none()) {
         let usage = &report.usage.total;
         complain(&format!(
             "Verdict: {} ({}); check: {}; {} rounds, {} calls, {} tokens, ${:.4}, {:.1} s",

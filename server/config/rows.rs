@@ -105,18 +105,16 @@ fn tidy(value: &Value) -> Value {
     }
 }
 
+/// Capitals, words split by `_`. A unit such as `MiB` is one word.
 fn environment_name(key: &str) -> String {
+    let key = key.replace("MiB", "Mib").replace("KiB", "Kib");
     let mut name = String::from("OPENDEVAGENT_");
     let mut previous = '.';
     for character in key.chars() {
-        match character {
-            '.' => name.push('_'),
-            _ if character.is_uppercase() && previous.is_lowercase() => {
-                name.push('_');
-                name.push(character);
-            }
-            _ => name.extend(character.to_uppercase()),
+        if character == '.' || character.is_uppercase() && previous.is_lowercase() {
+            name.push('_');
         }
+        name.extend(character.to_uppercase().filter(|_| character != '.'));
         previous = character;
     }
     name

@@ -8,6 +8,7 @@
 //! The engine's flags ([`policy`]) are the boundary. The runner inside times the program and caps its output; the
 //! server keeps its own deadlines behind that. The archive endpoints, terminals and `exec` are never used.
 
+mod containers;
 mod discovery;
 mod fault;
 mod owner;
@@ -17,11 +18,11 @@ mod wire;
 use super::{Job, Limits, Outcome, Sandbox, SandboxError, Status};
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions, StartContainerOptions,
 };
+use containers::{listed, remove, remove_where};
 use discovery::Surroundings;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
 use owner::Owner;
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +33,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use containers::Listed;
 pub(super) use discovery::hex_sha256;
 pub use policy::Policy;
 
@@ -332,52 +334,6 @@ impl Drop for Removal {
             drop(permit);
         });
     }
-}
-
-/// True when the container is gone. One that another removes at the same time counts.
-async fn remove(client: &bollard::Docker, id: &str) -> bool {
-    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-    match timeout(SLOW_CALL, client.remove_container(id, Some(options))).await {
-        Ok(Ok(())) => true,
-        Ok(Err(bollard::errors::Error::DockerResponseServerError { status_code, .. })) => {
-            matches!(status_code, 404 | 409)
-        }
-        _ => false,
-    }
-}
-
-/// Removes the containers with a label (`key` or `key=value`) whose owner fits; answers how many.
-async fn remove_where(client: &bollard::Docker, label: &str, fits: impl Fn(&str) -> bool) -> usize {
-    let Ok(Ok(found)) = timeout(CALL, listed(client, label)).await else { return 0 };
-    let unwanted = found.into_iter().filter(|container| fits(&container.owner));
-    let removed =
-        join_all(unwanted.map(|container| async move { remove(client, &container.id).await })).await;
-    removed.into_iter().filter(|done| *done).count()
-}
-
-/// One of our containers.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Listed {
-    pub id: String,
-    pub owner: String,
-    pub task: String,
-    /// The engine's word for it: `running`, `exited`, …
-    pub state: String,
-}
-
-async fn listed(client: &bollard::Docker, label: &str) -> Result<Vec<Listed>, bollard::errors::Error> {
-    let filters = HashMap::from([("label", vec![label])]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let found = client.list_containers(Some(options)).await?;
-    Ok(found
-        .into_iter()
-        .filter_map(|container| {
-            let labels = container.labels.unwrap_or_default();
-            let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
-            let state = container.state.map(|state| state.to_string()).unwrap_or_default();
-            Some(Listed { id: container.id?, owner: label(OWNER), task: label(TASK), state })
-        })
-        .collect())
 }
 
 enum Scheme<'a> {

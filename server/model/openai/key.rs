@@ -88,7 +88,7 @@ impl Keyring {
     }
 
     fn checked(&self, key: Option<SecretString>) -> Result<Option<SecretString>, ModelError> {
-        let wrong = |what: &str| Err(ModelError::NoKey(format!("{what} for {}: {REMEDY}", self.host)));
+        let wrong = |what: &str| Err(ModelError::NoKey(format!("{what} for {}; {REMEDY}", self.host)));
         match &key {
             None if self.is_needed => wrong("no key"),
             Some(key) if !is_sendable(key) => wrong("a key with characters that no key has"),
@@ -97,8 +97,7 @@ impl Keyring {
     }
 }
 
-const REMEDY: &str =
-    "set the environment variable OPENROUTER_API_KEY, or model.keyCommand to a command that prints the key";
+const REMEDY: &str = "hand one over in your editor, or set the environment variable OPENROUTER_API_KEY, or model.keyCommand to a command that prints the key";
 
 pub(super) fn exposed(key: Option<&SecretString>) -> Option<&str> {
     key.map(ExposeSecret::expose_secret)

@@ -14,6 +14,14 @@ pub(super) fn not_installed() -> SandboxError {
     }
 }
 
+/// An address was named, and nobody is there.
+fn not_listening(path: &str) -> SandboxError {
+    SandboxError::Unavailable {
+        why: format!("no Docker engine listens at {path}"),
+        remedy: "start it, or set `sandbox.host` (or DOCKER_HOST) to its address".into(),
+    }
+}
+
 pub(super) fn unsupported(host: &str) -> SandboxError {
     SandboxError::Unavailable {
         why: format!("`{host}` is no address the sandbox can use"),
@@ -47,7 +55,7 @@ pub(super) fn explain(error: &Error, doing: &str, image: &str) -> SandboxError {
     let unavailable =
         |why: &str, remedy: &str| SandboxError::Unavailable { why: why.into(), remedy: remedy.into() };
     match cause(error) {
-        _ if matches!(error, Error::SocketNotFoundError(_)) => not_installed(),
+        _ if let Error::SocketNotFoundError(path) = error => not_listening(path),
         Some(ErrorKind::NotFound) => not_installed(),
         Some(ErrorKind::PermissionDenied) => unavailable(
             "the Docker socket may not be opened by this user",

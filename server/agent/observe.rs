@@ -1,0 +1,138 @@
+//! Runs the check, on the text as it is and on proposals, as often as a verdict needs.
+
+use super::check::{self, Check, Observation};
+use super::patch::FileChange;
+use super::pipeline::Seen;
+use super::{Attempt, Work};
+use crate::event::{Action, Kind, Note, Phase, Stage};
+use crate::sandbox::{JobFile, SandboxError};
+use crate::verdict::{Level, Verdict};
+use crate::workspace::File;
+use std::time::Duration;
+
+impl Work<'_> {
+    /// Runs the check on the text before any edit.
+    pub(super) async fn observe(&mut self) -> Seen {
+        self.phase(Phase::Testing);
+        let Some(check) = self.check.clone() else { return Seen::Unchecked };
+        match self.execute(&check, &[], Stage::Before).await {
+            Ok(before) => {
+                // What `generate` is to write may well be what its tests miss.
+                let missing = before.missing.as_ref().filter(|_| self.task.action != Action::Generate);
+                self.unchecked =
+                    missing.map(|missing| missing.message.clone()).or_else(|| before.error.clone());
+                let passes = before.passes();
+                self.before = Some(before);
+                if self.unchecked.is_some() { Seen::Unchecked } else { Seen::Observed { passes } }
+            }
+            Err(error) => self.cannot_check(&error),
+        }
+    }
+
+    fn cannot_check(&mut self, error: &SandboxError) -> Seen {
+        self.note(Note::Warning, format!("nothing can be verified: {error}"));
+        self.unchecked = Some(error.to_string());
+        Seen::Unchecked
+    }
+
+    /// Runs the check on the proposal, as often as the verdict needs.
+    pub(super) async fn judge(&mut self) -> Seen {
+        self.phase(Phase::Testing);
+        let (Some(check), Some(before)) = (self.check.clone(), self.before.clone()) else {
+            return Seen::Unchecked;
+        };
+        let changes = std::mem::take(&mut self.pending);
+        match self.evidence(&check, &before, &changes).await {
+            Ok((verdict, shown)) => {
+                let level = verdict.level;
+                if let Some(missing) = shown.missing.as_ref().filter(|_| level == Level::Unverified) {
+                    self.note(Note::Warning, missing.message.clone());
+                }
+                self.attempts.push(Attempt { changes, verdict, shown });
+                Seen::Judged(level)
+            }
+            Err(error) => {
+                self.pending = changes;
+                self.cannot_check(&error)
+            }
+        }
+    }
+
+    /// The proposal is judged by tests and runner settings it did not write: what it changed of them is put back
+    /// first. Only then is it run as a whole.
+    async fn evidence(
+        &mut self,
+        check: &Check,
+        before: &Observation,
+        changes: &[FileChange],
+    ) -> Result<(Verdict, Observation), SandboxError> {
+        let (protected, free): (Vec<_>, Vec<_>) =
+            changes.iter().cloned().partition(|change| check.protects(&change.path));
+        let after =
+            if free.is_empty() { before.clone() } else { self.execute(check, &free, Stage::After).await? };
+        let stands = after.passes() || free.is_empty() || !before.passes();
+        let own = if !protected.is_empty() && stands {
+            Some(self.execute(check, changes, Stage::After).await?)
+        } else {
+            None
+        };
+        let added: Vec<_> = protected.into_iter().filter(|change| change.before.is_none()).collect();
+        let bare = if own.as_ref().is_some_and(Observation::passes) && !added.is_empty() {
+            Some(self.execute(check, &added, Stage::Before).await?)
+        } else {
+            None
+        };
+        let again = if own.as_ref().unwrap_or(&after).passes() {
+            let decided_by = if own.is_some() { changes } else { &free };
+            Some(self.execute(check, decided_by, Stage::After).await?)
+        } else {
+            None
+        };
+        let verdict = check::judge(&check::Evidence {
+            check,
+            before,
+            bare: bare.as_ref(),
+            after: &after,
+            own: own.as_ref(),
+            again: again.as_ref(),
+            changes,
+            rounds: self.run.attempt(),
+            limits: self.ports.sandbox.limits(),
+        });
+        let shown = if after.passes() || free.is_empty() { own.unwrap_or(after) } else { after };
+        Ok((verdict, shown))
+    }
+
+    /// Runs the check on the snapshot with `changes` on top.
+    async fn execute(
+        &mut self,
+        check: &Check,
+        changes: &[FileChange],
+        stage: Stage,
+    ) -> Result<Observation, SandboxError> {
+        let job = check.job(&self.task.id, self.files(changes));
+        let outcome = self.ports.sandbox.run(job).await?;
+        self.program_time += Duration::from_millis(outcome.duration_ms);
+        let observation = check.observe(&outcome);
+        (self.emit)(Kind::Ran {
+            stage,
+            status: outcome.status,
+            exit_code: outcome.exit_code,
+            tests: observation.observed.tests,
+        });
+        Ok(observation)
+    }
+
+    /// All files with `changes` on top.
+    fn files(&self, changes: &[FileChange]) -> Vec<JobFile> {
+        let files = self
+            .snapshot()
+            .with(changes.iter().map(|change| (change.path.as_str(), change.after.as_deref())));
+        let job_file = |(path, file): (&String, &File)| JobFile {
+            path: path.clone(),
+            bytes: file.bytes.clone(),
+            executable: file.executable,
+        };
+        files.files().iter().map(job_file).collect()
+    }
+}

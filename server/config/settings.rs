@@ -1,0 +1,247 @@
+//! The settings themselves. The doc comment of a field is its description, everywhere.
+
+use super::seconds;
+use crate::sandbox::Limits;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Declares a group of settings: its fields with defaults; the doc comment of a field is its description.
+macro_rules! settings {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+settings! {
+    /// All settings, section `opendevagent`.
+    Settings {
+        model: Model = Model::default(),
+        agents: Agents = Agents::default(),
+        limits: CallLimits = CallLimits::default(),
+        budget: Budget = Budget::default(),
+        pipeline: Pipeline = Pipeline::default(),
+        sandbox: Sandbox = Sandbox::default(),
+        context: Context = Context::default(),
+        store: Store = Store::default(),
+        dashboard: Dashboard = Dashboard::default(),
+        telemetry: Telemetry = Telemetry::default(),
+    }
+}
+
+settings! {
+    Model {
+        /// Address of the OpenAI-compatible server. Plain http is refused beyond this machine.
+        base_url: String = "https://openrouter.ai/api/v1".into(),
+        /// Environment variable that holds the API key.
+        key_env: String = "OPENROUTER_API_KEY".into(),
+        /// Command whose first line of output is the API key, e.g. `pass show openrouter`.
+        key_command: Option<String> = None,
+        /// `deny`: only providers that neither store prompts nor train on them (OpenRouter).
+        data_collection: DataCollection = DataCollection::Deny,
+        /// Only endpoints with zero data retention (OpenRouter).
+        zdr: bool = false,
+    }
+}
+
+/// Whether providers may keep prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DataCollection {
+    Deny,
+    Allow,
+}
+
+impl DataCollection {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+        }
+    }
+}
+
+settings! {
+    Agents {
+        architect: Architect = Architect::default(),
+        coder: Coder = Coder::default(),
+        debugger: Debugger = Debugger::default(),
+    }
+}
+
+/// An agent's settings differ only in their defaults.
+macro_rules! agent {
+    ($name:ident, $what:literal, $model:literal, $temperature:literal) => {
+        settings! {
+            #[doc = $what]
+            $name {
+                /// Model that is asked.
+                model: String = $model.into(),
+                /// 0 (always the likeliest word) to 2.
+                temperature: f64 = $temperature,
+                /// Models asked in this order when the first fails.
+                fallbacks: Vec<String> = vec!["meta-llama/llama-3.1-70b-instruct".into()],
+            }
+        }
+    };
+}
+
+agent!(Architect, "Plans and explains.", "openai/gpt-4o", 0.3);
+agent!(Coder, "Writes code and tests.", "mistralai/codestral-2508", 0.2);
+agent!(Debugger, "Analyses, repairs and reviews.", "anthropic/claude-sonnet-4.5", 0.2);
+
+settings! {
+    CallLimits {
+        /// Calls to the model server per minute.
+        requests_per_minute: u32 = 20,
+        /// Calls on their way at once.
+        concurrent_calls: u32 = 4,
+        /// Tasks running at once; further ones wait.
+        concurrent_tasks: u32 = 8,
+        /// Seconds to connect.
+        connect_seconds: f64 = 10.0,
+        /// Seconds to the first byte of an answer.
+        first_byte_seconds: f64 = 60.0,
+        /// Seconds to the first word of an answer; local servers load the model first.
+        first_token_seconds: f64 = 120.0,
+        /// Seconds of silence in the middle of an answer.
+        idle_seconds: f64 = 30.0,
+        /// Seconds for a whole answer.
+        call_seconds: f64 = 600.0,
+        /// Tries of one call in all.
+        retries: u32 = 3,
+        /// Longest wait that a server may ask for, in seconds, before the next model is asked instead.
+        max_hint_seconds: f64 = 30.0,
+    }
+}
+
+settings! {
+    Budget {
+        /// US dollars one task may cost.
+        usd_per_task: f64 = 0.50,
+        /// Tokens one task may use.
+        tokens_per_task: u64 = 200_000,
+        /// Seconds one task may take.
+        seconds_per_task: f64 = 900.0,
+    }
+}
+
+settings! {
+    Pipeline {
+        /// Repairs after the first proposal, before one fresh start.
+        repair_rounds: u32 = 3,
+    }
+}
+
+settings! {
+    Sandbox {
+        /// Address of the Docker engine; unset: `DOCKER_HOST`, the Docker context, the usual sockets. `off`: no sandbox.
+        host: Option<String> = None,
+        /// CPUs a check may use.
+        cpus: f64 = 1.0,
+        /// Memory of a check in MiB, without swap.
+        #[serde(rename = "memoryMiB")]
+        memory_mib: u64 = 512,
+        /// Wall clock limit of a check in seconds.
+        timeout_seconds: f64 = 300.0,
+        /// Processes and threads a check may have.
+        pids: u32 = 128,
+        /// Output kept of each stream in KiB; a program that writes more is killed.
+        #[serde(rename = "outputKiB")]
+        output_kib: u64 = 1024,
+        /// Scratch space in MiB of `/work` and of `/tmp`.
+        #[serde(rename = "scratchMiB")]
+        scratch_mib: u64 = 256,
+        /// Container runtime, e.g. `runsc` for gVisor.
+        runtime: String = "runc".into(),
+        /// Image per language instead of the built one; it must hold the runner.
+        images: BTreeMap<String, String> = BTreeMap::new(),
+        /// Containers kept ready per language in use (no effect yet).
+        warm: u32 = 1,
+    }
+}
+
+settings! {
+    Context {
+        /// Tokens of workspace text a model may see in one call.
+        max_tokens: u32 = 24_000,
+        /// Further files never read, sent or edited; syntax of `.gitignore`. Secrets and ignored files always are.
+        exclude: Vec<String> = Vec::new(),
+    }
+}
+
+settings! {
+    Store {
+        /// Where tasks are kept; `redis://…` shares them (no effect yet).
+        url: Option<String> = None,
+    }
+}
+
+settings! {
+    Dashboard {
+        /// Offer the page that shows tasks (no effect yet).
+        enabled: bool = true,
+    }
+}
+
+settings! {
+    Telemetry {
+        /// OTLP endpoint for traces; none by default (no effect yet).
+        otlp_endpoint: Option<String> = None,
+    }
+}
+
+impl Settings {
+    /// What a type cannot say.
+    pub(super) fn validate(&self, key: &str) -> Result<(), String> {
+        let positive = |value: f64, most: f64| {
+            if value > 0.0 && value <= most {
+                Ok(())
+            } else {
+                Err(format!("must be above 0 and at most {most}"))
+            }
+        };
+        match key {
+            "sandbox.cpus" => positive(self.sandbox.cpus, 1024.0),
+            "sandbox.timeoutSeconds" => positive(self.sandbox.timeout_seconds, 86_400.0),
+            "sandbox.memoryMiB" => positive(self.sandbox.memory_mib as f64, 1_048_576.0),
+            "sandbox.pids" => positive(f64::from(self.sandbox.pids), 1_000_000.0),
+            "sandbox.outputKiB" => positive(self.sandbox.output_kib as f64, 1_048_576.0),
+            "sandbox.scratchMiB" => positive(self.sandbox.scratch_mib as f64, 1_048_576.0),
+            "limits.requestsPerMinute" => positive(f64::from(self.limits.requests_per_minute), 100_000.0),
+            "limits.concurrentCalls" => positive(f64::from(self.limits.concurrent_calls), 1_000.0),
+            "limits.concurrentTasks" => positive(f64::from(self.limits.concurrent_tasks), 1_000.0),
+            "limits.retries" => positive(f64::from(self.limits.retries), 100.0),
+            _ if key.ends_with("Seconds") || key == "budget.secondsPerTask" => {
+                let value = serde_json::to_value(self).ok().and_then(|all| {
+                    all.pointer(&format!("/{}", key.replace('.', "/"))).and_then(Value::as_f64)
+                });
+                value.map_or(Ok(()), |value| positive(value, 86_400.0))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The limits of one sandbox run.
+    pub fn sandbox_limits(&self) -> Limits {
+        Limits {
+            cpus: self.sandbox.cpus,
+            memory_mib: self.sandbox.memory_mib,
+            network: "none",
+            timeout: seconds(self.sandbox.timeout_seconds),
+            pids: i64::from(self.sandbox.pids),
+            output_kib: self.sandbox.output_kib,
+            scratch_mib: self.sandbox.scratch_mib,
+        }
+    }
+}
