@@ -1,5 +1,4 @@
 //! The model client against a real server on loopback that plays prepared bytes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod server;
 

@@ -58,13 +58,17 @@ local function prompt_once()
 end
 
 --- Handles `opendevagent/credentials`. A server that asks again was refused with what it got, so no
---- key is offered to the same server twice unless the user types it again.
-function M.on_request(_, _, context)
+--- key is offered to the same server twice unless the user types it again. Where a key is optional, nobody
+--- is asked for one.
+function M.on_request(_, params, context)
   local offered = given[context.client_id]
   local function fresh(key)
     return key and not offered[key] and key or nil
   end
-  local key = fresh(entered) or fresh(vim.env[M.variable()]) or prompt_once()
+  local key = fresh(entered) or fresh(vim.env[M.variable()])
+  if not key and not (params and params.optional) then
+    key = prompt_once()
+  end
   if not key then
     return vim.NIL
   end
