@@ -23,7 +23,7 @@ use check::{Check, Observation};
 use patch::FileChange;
 use pipeline::{Ask, End, Run, Seen, Step, Why};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use task::{Plan, Report, Spent, Stop, Task};
 use tokio_util::sync::CancellationToken;
@@ -119,8 +119,9 @@ struct Work<'a> {
     emit: &'a Emit,
     run: Run,
     began: Instant,
-    /// Random per task: fences workspace text in prompts.
-    nonce: String,
+    /// Fences workspace text in prompts. No file can hold it, because it is a hash of what is shown first; the
+    /// same workspace gives the same, so that a recorded answer fits again.
+    nonce: OnceLock<String>,
     snapshot: Option<Snapshot>,
     check: Option<Check>,
     /// Why nothing can be run.
@@ -147,7 +148,7 @@ impl<'a> Work<'a> {
             emit,
             run: Run::new(task.action, ports.options.repair_rounds, wish),
             began: Instant::now(),
-            nonce: uuid::Uuid::new_v4().simple().to_string()[..8].to_owned(),
+            nonce: OnceLock::new(),
             snapshot: None,
             check: None,
             unchecked: None,

@@ -4,6 +4,7 @@ use super::task::Stop;
 use super::{EXCERPT_BYTES, Work, context, patch, role};
 use crate::event::{Kind, Note};
 use crate::model::{Agent, Call, Finish, Heard, Message, ModelError, Reply};
+use crate::text;
 use crate::workspace::TextError;
 use patch::FileChange;
 use std::time::Instant;
@@ -74,16 +75,17 @@ impl Work<'_> {
                 format!("something like a key was masked in {}", context.masked.join(", ")),
             );
         }
+        let nonce = self.nonce.get_or_init(|| text::sha256(context.render("").as_bytes())[..16].to_owned());
         let plan = match &self.task.plan {
             Some(plan) => Some(plan.as_str()),
             None => self.text.as_deref().filter(|_| self.plan.is_some()),
         };
         prompt(&role::Brief {
             task: self.task,
-            files: &context.render(&self.nonce),
+            files: &context.render(nonce),
             plan,
             before: before.map(|before| before.excerpt(EXCERPT_BYTES)).as_deref(),
-            nonce: &self.nonce,
+            nonce,
         })
     }
 

@@ -228,6 +228,28 @@ impl Stop {
 }
 
 impl Report {
+    /// The report of a task that could not begin.
+    pub fn stopped(task: &Task, stop: Stop) -> Self {
+        Self {
+            task: task.id.clone(),
+            action: task.action,
+            phase: Phase::Failed,
+            verdict: None,
+            plan: None,
+            edits: Vec::new(),
+            findings: Vec::new(),
+            text: None,
+            rounds: 0,
+            usage: Spent::default(),
+            duration_ms: 0,
+            overhead_ms: 0,
+            error: Some(stop.to_string()),
+            history: Vec::new(),
+            proposal: Proposal::default(),
+            stop: Some(stop),
+        }
+    }
+
     /// 0 done and at least `runs` (or answered), 1 finished but not shown to work, else the stop's own.
     pub fn exit_code(&self) -> u8 {
         match (&self.stop, &self.verdict) {

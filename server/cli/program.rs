@@ -37,7 +37,12 @@ pub(super) struct RunArgs {
 pub(super) async fn run(args: RunArgs, loaded: &Loaded) -> u8 {
     let job = match job(&args) {
         Ok(job) => job,
-        Err(why) => return super::usage(&why),
+        Err(why) => {
+            if args.json {
+                print_json(&not_run(why.clone(), None, loaded));
+            }
+            return super::usage(&why);
+        }
     };
     let sandbox = wiring::sandbox(&loaded.settings);
     sandbox.sweep().await;
@@ -50,23 +55,7 @@ pub(super) async fn run(args: RunArgs, loaded: &Loaded) -> u8 {
     let outcome = match ran {
         None => return 130,
         Some(Ok(outcome)) => outcome,
-        Some(Err(error)) => Outcome {
-            status: Status::Error,
-            exit_code: None,
-            signal: None,
-            stdout: String::new(),
-            stderr: String::new(),
-            truncated: false,
-            oom: false,
-            duration_ms: 0,
-            cpu_ms: 0,
-            peak_memory_bytes: 0,
-            language,
-            runtime: loaded.settings.sandbox.runtime.clone(),
-            image: String::new(),
-            error: Some(error.to_string()),
-            artifacts: Vec::new(),
-        },
+        Some(Err(error)) => not_run(error.to_string(), language, loaded),
     };
     if args.json {
         print_json(&outcome);
@@ -74,6 +63,27 @@ pub(super) async fn run(args: RunArgs, loaded: &Loaded) -> u8 {
         show(&outcome);
     }
     exit_code(&outcome)
+}
+
+/// The record of a program that could not be run.
+fn not_run(why: String, language: Option<String>, loaded: &Loaded) -> Outcome {
+    Outcome {
+        status: Status::Error,
+        exit_code: None,
+        signal: None,
+        stdout: String::new(),
+        stderr: String::new(),
+        truncated: false,
+        oom: false,
+        duration_ms: 0,
+        cpu_ms: 0,
+        peak_memory_bytes: 0,
+        language,
+        runtime: loaded.settings.sandbox.runtime.clone(),
+        image: String::new(),
+        error: Some(why),
+        artifacts: Vec::new(),
+    }
 }
 
 fn job(args: &RunArgs) -> Result<Job, String> {

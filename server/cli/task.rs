@@ -18,11 +18,16 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8 {
     let root = args.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
     let loaded = super::load(overrides, Some(&root));
-    let (task, ports) = match prepare(action, &args, &root, &loaded) {
-        Ok(ready) => ready,
+    let mut task = Task::new(action, root.clone());
+    let ports = match prepare(&mut task, &args, &loaded) {
+        Ok(ports) => ports,
         Err(stop) => {
             complain(&format!("opendevagent: {stop}"));
-            return stop.exit_code();
+            let code = stop.exit_code();
+            if args.json {
+                print_json(&Report::stopped(&task, stop));
+            }
+            return code;
         }
     };
     ports.sandbox.sweep().await;
@@ -38,21 +43,17 @@ pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8
     report.exit_code()
 }
 
-fn prepare(
-    action: Action,
-    args: &TaskArgs,
-    root: &Path,
-    loaded: &Loaded,
-) -> Result<(Task, Arc<Ports>), Stop> {
-    let mut task = Task::new(action, absolute(root)?);
+/// Completes the task from the command line, and connects what it needs.
+fn prepare(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<Arc<Ports>, Stop> {
+    task.root = absolute(&task.root)?;
     task.target =
         args.target.as_deref().map(|text| target(text, &task.root, args.workspace.is_some())).transpose()?;
     task.instruction.clone_from(&args.instruction);
     task.check.clone_from(&args.check);
-    if task.target.is_none() && task.instruction.is_none() && action != Action::Fix {
-        return Err(Stop::Usage(format!("say what to {}: a FILE, or -m TEXT", action.name())));
+    if task.target.is_none() && task.instruction.is_none() && task.action != Action::Fix {
+        return Err(Stop::Usage(format!("say what to {}: a FILE, or -m TEXT", task.action.name())));
     }
-    Ok((task, Arc::new(wiring::ports(loaded, model(args, loaded)?))))
+    Ok(Arc::new(wiring::ports(loaded, model(args, loaded)?)))
 }
 
 /// The model: a recorded one, or the server, recorded if wished.

@@ -3,10 +3,9 @@
 //! JSON Lines, one per call: `{"agent","model","prompt_sha256"?,"reply":{"text","finish","model","usage"}}`.
 
 use super::{Agent, Call, Heard, Message, Model, ModelError, Reply, redact};
+use crate::text;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
@@ -177,13 +176,13 @@ fn unwritten(name: &str, error: &std::io::Error) -> ModelError {
     ModelError::Refused(format!("cannot write the transcript {name}: {error}; give --record another file"))
 }
 
-/// Of the messages as JSON, in lower-case hexadecimal.
+/// Of the messages' words, in lower-case hexadecimal. Times and the names of temporary files differ from run to
+/// run, so digits, the letters of hexadecimal numbers, dots and blanks are left out.
 fn prompt_sha256(messages: &[Message]) -> String {
-    let json = serde_json::to_vec(messages).expect("roles and texts are always JSON");
-    Sha256::digest(&json).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let varies = |c: &char| c.is_ascii_hexdigit() || c.is_whitespace() || *c == '.';
+    let words: String =
+        messages.iter().flat_map(|message| message.content.chars()).filter(|c| !varies(c)).collect();
+    text::sha256(words.as_bytes())
 }
 
 #[cfg(test)]
@@ -266,6 +265,10 @@ mod tests {
         let usage =
             Usage { calls: 0, prompt_tokens: 3, completion_tokens: 2, cached_tokens: 1, cost_usd: 0.25 };
         assert_eq!(again.usage, usage);
+        assert!(
+            ask(&Replay::open(&path).unwrap(), Agent::Coder, "p 0.21 f00").await.0.is_ok(),
+            "times differ"
+        );
         let error = ask(&Replay::open(&path).unwrap(), Agent::Coder, "q").await.0.unwrap_err();
         assert!(matches!(error, ModelError::Diverged(_)), "{error}");
     }
