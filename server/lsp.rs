@@ -253,6 +253,7 @@ impl LanguageServer for Server {
             self.register_configuration();
         }
         self.tell_status();
+        self.sweep();
     }
 
     async fn shutdown(&self) -> Result<()> {

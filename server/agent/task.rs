@@ -228,12 +228,13 @@ impl Stop {
 }
 
 impl Report {
-    /// The report of a task that could not begin.
+    /// The report of a task that could not begin, or broke off.
     pub fn stopped(task: &Task, stop: Stop) -> Self {
+        let phase = if stop == Stop::Cancelled { Phase::Cancelled } else { Phase::Failed };
         Self {
             task: task.id.clone(),
             action: task.action,
-            phase: Phase::Failed,
+            phase,
             verdict: None,
             plan: None,
             edits: Vec::new(),

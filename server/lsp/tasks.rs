@@ -4,9 +4,9 @@ use super::Server;
 use super::capabilities::Editor;
 use super::from_proto::{self, Arguments, wrong};
 use super::session::Offer;
-use crate::agent::task::{Proposal, Report, Spent, Stop, Target, Task};
+use crate::agent::task::{Report, Stop, Target, Task};
 use crate::agent::{self, Emit};
-use crate::event::{Action, Kind, Phase};
+use crate::event::{Action, Kind};
 use crate::wiring::{self, AskKey, Connected};
 use crate::workspace::Documents;
 use crate::{config, event::Note};
@@ -22,6 +22,8 @@ use tower_lsp::lsp_types::{ProgressToken, WorkDoneProgressCreateParams, request}
 
 /// How long a client has to open a progress display.
 const PROGRESS_ANSWER: Duration = Duration::from_secs(30);
+/// How long after the start the sweep waits: nobody else should.
+const SWEEP_AFTER: Duration = Duration::from_secs(2);
 
 /// Model and sandbox of one workspace folder.
 pub(super) struct Workshop {
@@ -66,7 +68,7 @@ impl Server {
             let report = match run.await {
                 Ok(report) => report,
                 Err(error) => {
-                    Self::failed(&task, &Stop::Usage(format!("the task broke off, a bug: {error}")))
+                    Report::stopped(&task, Stop::Usage(format!("the task broke off, a bug: {error}")))
                 }
             };
             server.finish(report);
@@ -77,11 +79,11 @@ impl Server {
     async fn run(self, task: Task, documents: Documents, cancel: CancellationToken) -> Report {
         let workshop = match self.workshop(&task.root) {
             Ok(workshop) => workshop,
-            Err(problem) => return Self::failed(&task, &Stop::Model(problem)),
+            Err(problem) => return Report::stopped(&task, Stop::Model(problem)),
         };
         let slot = tokio::select! {
             slot = workshop.slots.acquire() => slot,
-            () = cancel.cancelled() => return Self::failed(&task, &Stop::Cancelled),
+            () = cancel.cancelled() => return Report::stopped(&task, Stop::Cancelled),
         };
         let emit: Emit = {
             let (server, id) = (self.clone(), task.id.clone());
@@ -95,29 +97,6 @@ impl Server {
         let report = agent::run(workshop.connected.ports.clone(), task, documents, cancel, emit).await;
         drop(slot);
         report
-    }
-
-    /// The report of a task that could not begin or broke off.
-    fn failed(task: &Task, stop: &Stop) -> Report {
-        let phase = if *stop == Stop::Cancelled { Phase::Cancelled } else { Phase::Failed };
-        Report {
-            task: task.id.clone(),
-            action: task.action,
-            phase,
-            verdict: None,
-            plan: None,
-            edits: Vec::new(),
-            findings: Vec::new(),
-            text: None,
-            rounds: 0,
-            usage: Spent::default(),
-            duration_ms: 0,
-            overhead_ms: 0,
-            error: Some(stop.to_string()),
-            history: Vec::new(),
-            proposal: Proposal::default(),
-            stop: Some(stop.clone()),
-        }
     }
 
     fn finish(&self, report: Report) {
@@ -169,6 +148,16 @@ impl Server {
         }
         // Another task may have been quicker; all must share one.
         Ok(session.workshops.entry(root.to_owned()).or_insert(workshop).clone())
+    }
+
+    /// Removes what servers that were killed have left, once the editor has had its first answers.
+    pub(super) fn sweep(&self) {
+        let settings = self.session().settings.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SWEEP_AFTER).await;
+            let loaded = config::load(settings.as_ref(), None, None);
+            wiring::sandbox(&loaded.settings).sweep().await;
+        });
     }
 
     /// Asks the client for a key, where it opted in.
