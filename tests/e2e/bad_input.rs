@@ -117,9 +117,9 @@ fn targets_that_are_no_text() {
     large.resize(10 << 20, b'#');
     let cases: [(&str, &[u8], &str); 4] = [
         ("large.py", &large, "large.py has 10485760 bytes"),
-        ("binary.py", b"\x7fELF\0\0\0", "binary"),
-        ("latin1.py", b"name = 'caf\xe9'\n", "UTF-8"),
-        ("utf16.py", b"\xff\xfex\0=\x001\0", "binary"),
+        ("elf.py", b"\x7fELF\0\0\0", "is a binary file"),
+        ("latin1.py", b"name = 'caf\xe9'\n", "is not UTF-8"),
+        ("utf16.py", b"\xff\xfex\0=\x001\0", "is a binary file"),
     ];
     let server = ModelServer::always(PYTHON.answer(PYTHON.repair));
     for (path, bytes, message) in cases {
