@@ -136,15 +136,14 @@ pub async fn run(cli: Cli) -> u8 {
         Ok(overrides) => overrides,
         Err(why) => return usage(&why),
     };
-    let action = |action, args| task::run(action, args, &overrides);
     match cli.command.unwrap_or(Command::Lsp(cli.server)) {
-        Command::Lsp(server) => serve(server).await,
-        Command::Plan(args) => action(Action::Plan, args).await,
-        Command::Generate(args) => action(Action::Generate, args).await,
-        Command::Fix(args) => action(Action::Fix, args).await,
-        Command::Tests(args) => action(Action::Tests, args).await,
-        Command::Review(args) => action(Action::Review, args).await,
-        Command::Explain(args) => action(Action::Explain, args).await,
+        Command::Lsp(server) => serve(server, overrides).await,
+        Command::Plan(args) => task::run(Action::Plan, args, &overrides).await,
+        Command::Generate(args) => task::run(Action::Generate, args, &overrides).await,
+        Command::Fix(args) => task::run(Action::Fix, args, &overrides).await,
+        Command::Tests(args) => task::run(Action::Tests, args, &overrides).await,
+        Command::Review(args) => task::run(Action::Review, args, &overrides).await,
+        Command::Explain(args) => task::run(Action::Explain, args, &overrides).await,
         Command::Run(args) => program::run(args, &load(&overrides, None)).await,
         Command::Demo(args) => demo::run(args, &load(&overrides, None)).await,
         Command::Doctor(args) => examine(args, &load(&overrides, Some(Path::new(".")))).await,
@@ -156,9 +155,9 @@ pub async fn run(cli: Cli) -> u8 {
     }
 }
 
-async fn serve(server: Server) -> u8 {
+async fn serve(server: Server, overrides: Value) -> u8 {
     let Some(address) = server.listen else {
-        return lsp::serve(tokio::io::stdin(), tokio::io::stdout()).await;
+        return lsp::serve(tokio::io::stdin(), tokio::io::stdout(), overrides).await;
     };
     if !address.ip().is_loopback() {
         return usage(
@@ -173,7 +172,7 @@ async fn serve(server: Server) -> u8 {
     match accepted.await {
         Ok((stream, _)) => {
             let (read, write) = stream.into_split();
-            lsp::serve(read, write).await
+            lsp::serve(read, write, overrides).await
         }
         Err(error) => usage(&format!("{address}: {error}")),
     }

@@ -53,7 +53,7 @@ struct WorkspaceSandbox {
 }
 
 /// Settings with where they came from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
     pub settings: Settings,
     /// The workspace's check, and its checks by language; `CheckSource::Workspace`.

@@ -18,11 +18,13 @@ mod tasks;
 mod to_proto;
 mod transport;
 
+use crate::config::{self, Loaded};
 use capabilities::Editor;
 use serde_json::{Map, Value, json};
 use session::Session;
 use sinks::{Notice, Outbox};
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -46,12 +48,13 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const PULSE: Duration = Duration::from_secs(5);
 
 /// Serves one client until it says `exit`, closes its end, or its process is gone. The process's exit code.
-pub async fn serve<R, W>(input: R, output: W) -> u8
+/// `overrides` are the settings of the command line.
+pub async fn serve<R, W>(input: R, output: W, overrides: Value) -> u8
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
-    let (service, socket) = LspService::build(Server::new)
+    let (service, socket) = LspService::build(|client| Server::new(client, overrides))
         .custom_method("window/workDoneProgress/cancel", Server::progress_cancel)
         .custom_method("$/setTrace", Server::set_trace)
         .custom_method("opendevagent/tasks", Server::list_tasks)
@@ -69,7 +72,7 @@ where
     server.root.cancel();
     server.work.close();
     // What outlives this is removed at the next start.
-    let _ = tokio::time::timeout(FAREWELL, server.work.wait()).await;
+    let _ = tokio::time::timeout(FAREWELL, server.leave()).await;
     u8::from(!orderly)
 }
 
@@ -79,6 +82,7 @@ struct Server(Arc<Shared>);
 
 struct Shared {
     client: Client,
+    overrides: Value,
     session: Mutex<Session>,
     /// The params of `initialize` as they came.
     introduction: Mutex<Value>,
@@ -101,9 +105,10 @@ impl Deref for Server {
 }
 
 impl Server {
-    fn new(client: Client) -> Self {
+    fn new(client: Client, overrides: Value) -> Self {
         Self(Arc::new(Shared {
             client,
+            overrides,
             session: Mutex::default(),
             introduction: Mutex::default(),
             outbox: Outbox::default(),
@@ -112,6 +117,21 @@ impl Server {
             work: TaskTracker::new(),
             gone: CancellationToken::new(),
         }))
+    }
+
+    /// Waits for the tasks to end, and for their containers to be gone.
+    async fn leave(&self) {
+        self.work.wait().await;
+        let workshops: Vec<_> = self.session().workshops.values().cloned().collect();
+        for workshop in workshops {
+            workshop.connected.ports.sandbox.close().await;
+        }
+    }
+
+    /// The settings in force for a workspace folder.
+    fn load(&self, folder: Option<&Path>) -> Loaded {
+        let editor = self.session().settings.clone();
+        config::load(editor.as_ref(), Some(&self.overrides), folder)
     }
 
     /// A handler that panicked has not ended the server, so neither does its lock.

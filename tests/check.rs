@@ -79,6 +79,7 @@ impl Project {
         let (before, after) = (self.run(&[]).await, self.run(&free).await);
         let own = if protected.is_empty() { None } else { Some(self.run(&changes).await) };
         let again = self.run(&changes).await;
+        self.docker.shutdown().await;
         judge(&Evidence {
             check: &self.check,
             before: &before,

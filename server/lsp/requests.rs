@@ -1,7 +1,7 @@
 //! What clients may send beyond LSP's usual: cancelling by progress, and our own requests (CONTRACT §3).
 
 use super::Server;
-use crate::{config, doctor};
+use crate::doctor;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -69,11 +69,8 @@ impl Server {
 
     /// `opendevagent/doctor`. Asks the network, so it is not answered at once.
     pub(super) async fn doctor(&self, _params: Value) -> Result<Value> {
-        let (settings, folder) = {
-            let session = self.session();
-            (session.settings.clone(), session.folders.first().cloned())
-        };
-        let loaded = config::load(settings.as_ref(), None, folder.as_deref());
+        let folder = self.session().folders.first().cloned();
+        let loaded = self.load(folder.as_deref());
         let checks = doctor::examine(&loaded).await;
         Ok(json!({"checks": checks}))
     }

@@ -6,10 +6,11 @@ use super::from_proto::{self, Arguments, wrong};
 use super::session::Offer;
 use crate::agent::task::{Report, Stop, Target, Task};
 use crate::agent::{self, Emit};
+use crate::config::Loaded;
+use crate::event::Note;
 use crate::event::{Action, Kind};
 use crate::wiring::{self, AskKey, Connected};
 use crate::workspace::Documents;
-use crate::{config, event::Note};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -30,6 +31,7 @@ pub(super) struct Workshop {
     pub(super) connected: Connected,
     /// `limits.concurrentTasks`: tasks beyond it stay `queued`.
     slots: Semaphore,
+    loaded: Loaded,
 }
 
 impl Server {
@@ -126,36 +128,31 @@ impl Server {
         tokio::spawn(async move { server.deliver(&id).await });
     }
 
-    /// Model and sandbox for a folder, made when first needed.
+    /// Model and sandbox for a folder, made when first needed and when its settings have changed since.
     pub(super) fn workshop(&self, root: &Path) -> Result<Arc<Workshop>, String> {
-        let settings = {
-            let session = self.session();
-            if let Some(workshop) = session.workshops.get(root) {
-                return Ok(workshop.clone());
-            }
-            session.settings.clone()
-        };
-        let loaded = config::load(settings.as_ref(), None, Some(root));
+        let loaded = self.load(Some(root));
+        if let Some(workshop) = self.session().workshops.get(root).filter(|old| old.loaded == loaded) {
+            return Ok(workshop.clone());
+        }
         for problem in &loaded.problems {
             self.warn(format!("OpenDevAgent settings: {problem}"));
         }
         let connected = wiring::connect(&loaded, Some(self.ask_key())).map_err(|error| error.to_string())?;
         let slots = Semaphore::new(loaded.settings.limits.concurrent_tasks as usize);
-        let workshop = Arc::new(Workshop { connected, slots });
+        let workshop = Arc::new(Workshop { connected, slots, loaded });
         let mut session = self.session();
         if let Some(key) = &session.key {
             workshop.connected.keys.give(Some(key.clone()));
         }
-        // Another task may have been quicker; all must share one.
-        Ok(session.workshops.entry(root.to_owned()).or_insert(workshop).clone())
+        session.workshops.insert(root.to_owned(), workshop.clone());
+        Ok(workshop)
     }
 
     /// Removes what servers that were killed have left, once the editor has had its first answers.
     pub(super) fn sweep(&self) {
-        let settings = self.session().settings.clone();
+        let loaded = self.load(None);
         tokio::spawn(async move {
             tokio::time::sleep(SWEEP_AFTER).await;
-            let loaded = config::load(settings.as_ref(), None, None);
             wiring::sandbox(&loaded.settings).sweep().await;
         });
     }
