@@ -10,6 +10,7 @@ mod interrupt;
 mod nvim;
 mod refusals;
 mod run;
+mod vscode;
 
 use crate::support::{Ended, Workspace};
 use serde_json::Value;

@@ -105,7 +105,7 @@ export class Client implements vscode.Disposable {
 
   private connect(command: string): LanguageClient {
     const { log, reviews, secrets, status, tasks } = this.parts;
-    const client = new LanguageClient(
+    const client: LanguageClient = new LanguageClient(
       'opendevagent',
       'OpenDevAgent',
       { command, args: ['lsp'] },
@@ -119,7 +119,14 @@ export class Client implements vscode.Disposable {
           settings: this.settings(),
         }),
         middleware: {
-          workspace: { configuration: ({ items }) => items.map(({ section }) => this.section(section)) },
+          workspace: {
+            configuration: ({ items }) => items.map(({ section }) => this.section(section)),
+            // The library's own would send the defaults and what the workspace sets.
+            didChangeConfiguration: () =>
+              client.sendNotification('workspace/didChangeConfiguration', {
+                settings: { opendevagent: this.settings() },
+              }),
+          },
         },
       },
     );

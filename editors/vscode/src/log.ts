@@ -60,11 +60,16 @@ function describe(event: Exclude<TaskEvent, { kind: 'said' }>): [Level, string] 
     case 'ended':
       return [
         event.phase === 'failed' ? 'error' : 'info',
-        `${event.phase}${event.verdict ? ` (${event.verdict.level})` : ''}: ${event.message}`,
+        `${event.phase}${level(event)}: ${event.message}`,
       ];
     default:
       return ['info', JSON.stringify(event)]; // A newer server may know more kinds.
   }
+}
+
+/** A cancelled task has shown nothing. */
+function level(event: { phase: string; verdict?: { level: string } | null }): string {
+  return event.verdict && event.phase !== 'cancelled' ? ` (${event.verdict.level})` : '';
 }
 
 function counted(tests: Tests | null): string {
