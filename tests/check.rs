@@ -67,6 +67,8 @@ impl Project {
             .run(self.check.job("test", files.into_values().collect()))
             .await
             .expect("these tests need the image");
+        // An answer comes before its container is gone; the end of a test would leave it behind.
+        self.docker.shutdown().await;
         self.check.observe(&outcome)
     }
 
@@ -79,7 +81,6 @@ impl Project {
         let (before, after) = (self.run(&[]).await, self.run(&free).await);
         let own = if protected.is_empty() { None } else { Some(self.run(&changes).await) };
         let again = self.run(&changes).await;
-        self.docker.shutdown().await;
         judge(&Evidence {
             check: &self.check,
             before: &before,
