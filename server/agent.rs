@@ -225,6 +225,11 @@ impl<'a> Work<'a> {
         self.snapshot.as_ref().expect("open() came first and set it")
     }
 
+    /// The snapshot with `changes` on top.
+    fn with(&self, changes: &[FileChange]) -> Snapshot {
+        self.snapshot().with(changes.iter().map(|change| (change.path.as_str(), change.after.as_deref())))
+    }
+
     async fn plan(&mut self, wrong: Option<&str>) -> Result<Seen, Stop> {
         self.phase(Phase::Planning);
         let reply = self
@@ -275,9 +280,7 @@ impl<'a> Work<'a> {
         if coder {
             self.note(Note::Info, format!("✓ Code generated: {} files created", changes.len()));
         }
-        if self.task.action != Action::Review {
-            self.findings = role::read_findings(&reply.text, self.snapshot());
-        }
+        self.findings = role::read_findings(&reply.text, self.snapshot());
         if self.before.is_none() {
             self.choose_generated(&changes);
         }
@@ -294,9 +297,7 @@ impl<'a> Work<'a> {
         if has_tests || !matches!(self.task.action, Action::Generate | Action::Tests) {
             return;
         }
-        let proposed = self
-            .snapshot()
-            .with(changes.iter().map(|change| (change.path.as_str(), change.after.as_deref())));
+        let proposed = self.with(changes);
         let target = self.task.target.as_ref().map(|target| target.path.as_str());
         let target = target.or(changes.first().map(|change| change.path.as_str()));
         if let Ok(mut check) = check::choose(&proposed, None, None, target) {

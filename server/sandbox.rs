@@ -28,7 +28,8 @@ pub trait Sandbox: Send + Sync {
         Box::pin(async { 0 })
     }
 
-    /// Removes all that is still there of this owner's. No job runs afterwards.
+    /// Removes all that is still there of this owner's, and waits until it is gone. For the end of a task or of the
+    /// program: a job that runs meanwhile loses its container.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }

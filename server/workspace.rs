@@ -3,7 +3,6 @@
 //! This is the one choke point for what leaves the workspace. A file that is ignored, secret, a link or
 //! outside never enters a [`Snapshot`], so neither a model nor a container can see it.
 
-use crate::text;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ropey::Rope;
 use std::collections::{BTreeMap, HashMap};
@@ -289,16 +288,6 @@ impl Snapshot {
             }
         }
         Ok(())
-    }
-
-    /// The sha256 of a file as hexadecimal digits; `None` when it does not exist.
-    pub fn sha256(&self, path: &str) -> Option<String> {
-        self.files.get(path).map(|file| text::sha256(&file.bytes))
-    }
-
-    /// The path relative to the root of an absolute path below it.
-    pub fn relative(&self, path: &Path) -> Option<String> {
-        relative(&self.root, path).or_else(|| relative(&self.root, &path.canonicalize().ok()?))
     }
 }
 

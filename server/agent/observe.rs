@@ -125,9 +125,7 @@ impl Work<'_> {
 
     /// All files with `changes` on top.
     fn files(&self, changes: &[FileChange]) -> Vec<JobFile> {
-        let files = self
-            .snapshot()
-            .with(changes.iter().map(|change| (change.path.as_str(), change.after.as_deref())));
+        let files = self.with(changes);
         let job_file = |(path, file): (&String, &File)| JobFile {
             path: path.clone(),
             bytes: file.bytes.clone(),

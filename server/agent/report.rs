@@ -41,17 +41,17 @@ impl Work<'_> {
         if let Some(text) = self.program_text() {
             self.text = Some(text);
         }
-        let failing = verdict.as_ref().is_some_and(|verdict| verdict.level <= Level::Failing);
-        if failing && let Some(snapshot) = &self.snapshot {
+        let level = verdict.as_ref().map(|verdict| verdict.level);
+        if level.is_some_and(|level| level <= Level::Failing)
+            && let Some(snapshot) = &self.snapshot
+        {
             let shown = best(&self.attempts).map(|attempt| &attempt.shown).or(self.before.as_ref());
             self.findings.extend(shown.map(|shown| shown.findings(snapshot)).unwrap_or_default());
         }
         let phase = match &stop {
             Some(Stop::Cancelled) => Phase::Cancelled,
             Some(_) => Phase::Failed,
-            None if failing && verdict.as_ref().is_some_and(|verdict| verdict.level == Level::Failing) => {
-                Phase::Failed
-            }
+            None if level == Some(Level::Failing) => Phase::Failed,
             None => Phase::Complete,
         };
         let elapsed = self.began.elapsed();
@@ -117,10 +117,8 @@ impl Work<'_> {
                     (Some(verdict), attempt.changes.clone(), None)
                 }
                 None => {
-                    let reason = self.unchecked.clone().unwrap_or_else(|| "nothing was checked".into());
-                    let mut verdict = Verdict::unverified(reason, limits);
+                    let mut verdict = self.stands(limits);
                     verdict.rounds = self.run.attempt();
-                    self.name_check(&mut verdict);
                     (Some(verdict), std::mem::take(&mut self.pending), None)
                 }
             },
@@ -130,8 +128,12 @@ impl Work<'_> {
     /// The verdict on the text as it is, with no edit.
     fn stands(&self, limits: crate::sandbox::Limits) -> Verdict {
         let reason = self.unchecked.clone().unwrap_or_else(|| "nothing was checked".into());
-        let mut verdict = Verdict::unverified(reason, limits);
-        self.name_check(&mut verdict);
+        let mut verdict = Verdict {
+            check: self.check.as_ref().map(|check| check.command.clone()),
+            check_source: self.check.as_ref().map(|check| check.source),
+            before: self.before.as_ref().map(|before| before.observed.clone()),
+            ..Verdict::unverified(reason, limits)
+        };
         if let (Some(before), None) = (&self.before, &self.unchecked) {
             let counted = before.counted() > 0;
             (verdict.level, verdict.reason) = match (before.passes(), counted) {
@@ -141,12 +143,6 @@ impl Work<'_> {
             };
         }
         verdict
-    }
-
-    fn name_check(&self, verdict: &mut Verdict) {
-        verdict.check = self.check.as_ref().map(|check| check.command.clone());
-        verdict.check_source = self.check.as_ref().map(|check| check.source);
-        verdict.before = self.before.as_ref().map(|before| before.observed.clone());
     }
 
     /// What a run printed, for the `run` action.
@@ -188,7 +184,7 @@ fn record(change: &FileChange) -> EditRecord {
         path: change.path.clone(),
         before_sha256: hash(&change.before),
         after_sha256: hash(&change.after),
-        diff: text::unified(&change.path, change.before.as_deref(), change.after.as_deref()),
+        diff: diff(std::slice::from_ref(change)),
         confirm: patch::needs_confirmation(&change.path),
     }
 }

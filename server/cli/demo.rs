@@ -13,7 +13,6 @@ use crate::model::replay::Replay;
 use crate::verdict::Level;
 use crate::wiring;
 use clap::Args;
-use secrecy::SecretString;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,11 +61,6 @@ pub(super) async fn run(args: DemoArgs, loaded: &Loaded) -> u8 {
     if plan.stop.is_some() {
         return finish(&args, &plan);
     }
-    let ports = Arc::new(Ports {
-        sandbox: wiring::sandbox(&loaded.settings),
-        model: ports.model.clone(),
-        options: ports.options.clone(),
-    });
     let report = ask(&ports, Action::Fix, &project.0, plan.text).await;
     finish(&args, &report)
 }
@@ -111,8 +105,7 @@ async fn model(real: bool, loaded: &Loaded) -> Result<(Arc<dyn Model>, Loaded), 
     }
     let mut loaded = loaded.clone();
     let keys = Arc::new(wiring::Keys::new(&loaded.settings, None));
-    let has_key =
-        crate::model::openai::KeySource::key(&*keys, false).await.is_some_and(|_: SecretString| true);
+    let has_key = crate::model::openai::KeySource::key(&*keys, false).await.is_some();
     let configured = loaded.origins.contains_key("model.baseUrl");
     if !has_key && !configured {
         let found = find_local().await;

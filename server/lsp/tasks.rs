@@ -7,8 +7,7 @@ use super::session::Offer;
 use crate::agent::task::{Report, Stop, Target, Task};
 use crate::agent::{self, Emit};
 use crate::config::Loaded;
-use crate::event::Note;
-use crate::event::{Action, Kind};
+use crate::event::{Action, Kind, Note};
 use crate::wiring::{self, AskKey, Connected};
 use crate::workspace::Documents;
 use secrecy::SecretString;
@@ -150,9 +149,10 @@ impl Server {
 
     /// Removes what servers that were killed have left, once the editor has had its first answers.
     pub(super) fn sweep(&self) {
-        let loaded = self.load(None);
+        let server = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(SWEEP_AFTER).await;
+            let loaded = server.load(None);
             wiring::sandbox(&loaded.settings).sweep().await;
         });
     }

@@ -34,7 +34,6 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub use containers::Listed;
-pub(super) use discovery::hex_sha256;
 pub use policy::Policy;
 
 const OWNER: &str = "opendevagent.owner";

@@ -6,7 +6,8 @@
 mod base;
 
 use super::SandboxError;
-use super::docker::{Docker, hex_sha256};
+use super::docker::Docker;
+use crate::text;
 use bollard::body_full;
 use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
 use futures_util::StreamExt;
@@ -30,7 +31,7 @@ pub struct BuildOptions {
 /// The image's name. It changes with the Dockerfile and the runner, so an old image is never taken for a new one.
 pub fn tag() -> String {
     static TAG: LazyLock<String> = LazyLock::new(|| {
-        let hash = hex_sha256(format!("{DOCKERFILE}\0{RUNNER}").as_bytes());
+        let hash = text::sha256(format!("{DOCKERFILE}\0{RUNNER}").as_bytes());
         format!("opendevagent/sandbox:{}", &hash[..12])
     });
     TAG.clone()

@@ -1,8 +1,7 @@
 //! Where the engine listens, found the way Docker's own client finds it, then Podman's places.
 
+use crate::text;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What discovery looks at: environment variables by name, and files.
@@ -66,16 +65,8 @@ fn context(around: &Surroundings<'_>, home: Option<&Path>) -> Option<String> {
     if name == "default" || name.is_empty() {
         return None;
     }
-    let meta = json(&folder.join("contexts/meta").join(hex_sha256(name.as_bytes())).join("meta.json"))?;
+    let meta = json(&folder.join("contexts/meta").join(text::sha256(name.as_bytes())).join("meta.json"))?;
     Some(meta.pointer("/Endpoints/docker/Host")?.as_str()?.to_owned())
-}
-
-/// SHA-256 in lower case hexadecimal digits.
-pub(in crate::sandbox) fn hex_sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]
@@ -105,7 +96,7 @@ mod tests {
         check(&user, &[("/run/podman/podman.sock", "")], Some("unix:///run/podman/podman.sock"));
         check(&[("DOCKER_HOST", "tcp://10.0.0.1:2375")], &[system], Some("tcp://10.0.0.1:2375"));
 
-        let meta = format!("/h/.docker/contexts/meta/{}/meta.json", hex_sha256(b"desk"));
+        let meta = format!("/h/.docker/contexts/meta/{}/meta.json", text::sha256(b"desk"));
         let host = r#"{"Name":"desk","Endpoints":{"docker":{"Host":"unix:///x.sock"}}}"#;
         let chosen = ("/h/.docker/config.json", r#"{"currentContext":"desk"}"#);
         check(&user, &[system, chosen, (&meta, host)], Some("unix:///x.sock"));
