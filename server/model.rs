@@ -1,5 +1,6 @@
 //! What a language model is asked ([`Call`]) and what it answers ([`Reply`]), free of HTTP.
 
+pub mod catalog;
 pub mod openai;
 pub mod redact;
 pub mod replay;

@@ -12,20 +12,6 @@ use url::Url;
 /// Most entries OpenRouter takes in `models`.
 const MOST_FALLBACKS: usize = 3;
 
-/// Spellings that were once common, and the ids that are served today.
-const ALIASES: &[(&str, &str)] = &[
-    ("mistral/codestral-22b", "mistralai/codestral-2508"),
-    ("anthropic/claude-3-5-sonnet", "anthropic/claude-sonnet-4.5"),
-    ("meta-llama/llama-3.1-70b", "meta-llama/llama-3.1-70b-instruct"),
-];
-
-/// The id to send for `model`: aliases resolved, a variant such as `:free` kept.
-pub(super) fn canonical(model: &str) -> String {
-    let (base, variant) = model.split_at(model.find(':').unwrap_or(model.len()));
-    let base = ALIASES.iter().find(|(old, _)| *old == base).map_or(base, |(_, new)| new);
-    format!("{base}{variant}")
-}
-
 /// What a server understands beyond OpenAI's chat completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
