@@ -13,7 +13,9 @@ mod report;
 pub mod role;
 pub mod task;
 
+use crate::event::discreet::Discreet;
 use crate::event::{Action, Kind, Note, Phase};
+use crate::model::redact::redact;
 use crate::model::{Agent, Model};
 use crate::sandbox::Sandbox;
 use crate::verdict::CheckSource;
@@ -23,7 +25,7 @@ use check::{Check, Observation};
 use patch::FileChange;
 use pipeline::{Ask, End, Run, Seen, Step, Why};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use task::{Plan, Report, Spent, Stop, Task};
 use tokio_util::sync::CancellationToken;
@@ -73,10 +75,12 @@ pub async fn run(
     cancel: CancellationToken,
     emit: Emit,
 ) -> Report {
+    let emit = discreet(emit);
     emit(Kind::Started { action: task.action, title: task.title() });
     let mut work = Work::new(&ports, &task, &emit);
     let ended = within(&cancel, ports.options.time_per_task, work.drive(documents)).await;
-    let report = work.report(ended);
+    let mut report = work.report(ended);
+    report.hide_keys();
     let mut by_path = BTreeMap::<&str, Vec<_>>::new();
     for finding in &report.findings {
         by_path.entry(&finding.path).or_default().push(finding.clone());
@@ -87,6 +91,15 @@ pub async fn run(
     let message = report.summary();
     emit(Kind::Ended { phase: report.phase, verdict: report.verdict.clone().map(Box::new), message });
     report
+}
+
+/// Passes events on without what looks like a key.
+fn discreet(emit: Emit) -> Emit {
+    let discreet = Mutex::new(Discreet::default());
+    Arc::new(move |kind| {
+        let kinds = discreet.lock().unwrap_or_else(PoisonError::into_inner).pass(kind);
+        kinds.for_each(|kind| emit(kind));
+    })
 }
 
 /// The only place where waiting ends early.
@@ -235,7 +248,7 @@ impl<'a> Work<'a> {
         let reply = self
             .ask(Agent::Architect, |brief| brief.plan(wrong), Some(("plan", role::plan_schema())))
             .await?;
-        match role::read_plan(&reply.text) {
+        match role::read_plan(&redact(&reply.text)) {
             Ok(plan) => {
                 self.note(
                     Note::Info,
@@ -255,7 +268,7 @@ impl<'a> Work<'a> {
         if self.task.action == Action::Review {
             self.findings = role::read_findings(&reply.text, self.snapshot());
         }
-        self.text = Some(role::prose(&reply.text));
+        self.text = Some(role::prose(&redact(&reply.text)));
         Ok(Seen::Answered)
     }
 

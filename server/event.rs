@@ -1,5 +1,6 @@
 //! What happens to a task, as data. One enum, several sinks; sinks have no way back.
 
+pub mod discreet;
 pub mod lines;
 
 use crate::model::{Agent, Usage};

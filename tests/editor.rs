@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -23,6 +24,8 @@ pub(crate) struct Editor {
     child: Child,
     input: Option<ChildStdin>,
     messages: mpsc::UnboundedReceiver<Value>,
+    /// Every message of the server, as it came.
+    pub(crate) wire: Arc<Mutex<String>>,
     /// Read from the wire, not yet asked for.
     unread: VecDeque<Value>,
     next_id: i64,
@@ -44,21 +47,25 @@ impl Editor {
             .env("HOME", &home)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(directory.path().join("stderr")).unwrap())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let input = child.stdin.take();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let (sender, messages) = mpsc::unbounded_channel();
+        let wire = Arc::new(Mutex::new(String::new()));
+        let written = wire.clone();
         tokio::spawn(async move {
             while let Some(message) = read(&mut output).await {
+                written.lock().unwrap().push_str(&message.to_string());
                 if sender.send(message).is_err() {
                     break;
                 }
             }
         });
         let unread = VecDeque::new();
-        Self { child, input, messages, unread, next_id: 0, directory, welcome: Value::Null }
+        Self { child, input, messages, wire, unread, next_id: 0, directory, welcome: Value::Null }
     }
 
     /// Starts the server and shakes hands, with these capabilities and `initializationOptions`.
@@ -204,6 +211,12 @@ impl Editor {
             }
             self.unread.push_back(message);
         }
+    }
+
+    /// Drops what came and is not asked for.
+    pub(crate) fn forget_unread(&mut self) {
+        while self.messages.try_recv().is_ok() {}
+        self.unread.clear();
     }
 
     /// Closes the server's input.

@@ -11,5 +11,6 @@ mod lsp;
 mod model;
 mod model_server;
 mod sandbox;
+mod secrets;
 mod support;
 mod tidy;

@@ -60,6 +60,11 @@ impl Workspace {
         self.folder.path().join("workspace")
     }
 
+    /// The user's home, where programs keep their own files.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     /// Adds or replaces a file.
     pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let path = self.root().join(path);
@@ -73,21 +78,7 @@ impl Workspace {
 
     /// Every file below the root, by relative path.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![self.root()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("a folder can be read").flatten() {
-                let path = entry.path();
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    folders.push(path);
-                } else {
-                    let relative = path.strip_prefix(self.root()).expect("it is below the root");
-                    let bytes = std::fs::read(&path).unwrap_or_default();
-                    files.insert(relative.to_string_lossy().into_owned(), bytes);
-                }
-            }
-        }
-        files
+        files_below(&self.root())
     }
 
     /// Sets an environment variable for every program run here.
@@ -108,7 +99,7 @@ impl Workspace {
 
     /// The program, started in the workspace with an environment that holds nothing of the machine's user.
     pub fn command(&self, program: &str) -> Command {
-        let home = self.folder.path().join("home");
+        let home = self.home();
         std::fs::create_dir_all(&home).expect("a folder can be made");
         let mut command = Command::new(program);
         command.current_dir(self.root()).env_clear();
@@ -142,6 +133,25 @@ impl Workspace {
         let child = command.spawn().expect("the program can be started");
         Running { child, args: args.join(" ") }
     }
+}
+
+/// Every file below a folder, by relative path.
+pub fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder can be read").flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else {
+                let relative = path.strip_prefix(root).expect("it is below the root");
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                files.insert(relative.to_string_lossy().into_owned(), bytes);
+            }
+        }
+    }
+    files
 }
 
 /// The files of a fixture.

@@ -3,7 +3,8 @@
 use super::pipeline::End;
 use super::task::{Change, EditRecord, Proposal, Report, Round, Stop};
 use super::{Attempt, Work, patch};
-use crate::event::{Action, Phase};
+use crate::event::{Action, Phase, discreet};
+use crate::model::redact::redact;
 use crate::text;
 use crate::verdict::{Level, Verdict};
 use patch::FileChange;
@@ -18,6 +19,18 @@ pub(super) fn diff(changes: &[FileChange]) -> String {
 }
 
 impl Report {
+    /// Hides what looks like a key in all but the edits, which must stay what they are.
+    pub(super) fn hide_keys(&mut self) {
+        for text in [&mut self.text, &mut self.error].into_iter().flatten() {
+            *text = redact(text);
+        }
+        self.verdict.iter_mut().for_each(discreet::hide_in_verdict);
+        discreet::hide_in(&mut self.findings);
+        for round in &mut self.history {
+            round.reason = redact(&round.reason);
+        }
+    }
+
     /// One sentence for people.
     pub fn summary(&self) -> String {
         let files = match self.edits.len() {

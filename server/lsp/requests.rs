@@ -2,6 +2,7 @@
 
 use super::Server;
 use crate::doctor;
+use crate::model::redact::redact;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ pub(super) struct OneTask {
 
 #[derive(Deserialize)]
 pub(super) struct SetKey {
-    key: String,
+    key: Option<String>,
 }
 
 impl Server {
@@ -56,15 +57,27 @@ impl Server {
         ready(self.task_record(&task))
     }
 
-    /// `opendevagent/setKey`.
-    pub(super) fn set_key(&self, params: SetKey) -> Ready<Result<Value>> {
-        let key = SecretString::from(params.key);
-        let mut session = self.session();
-        for workshop in session.workshops.values() {
-            workshop.connected.keys.give(Some(key.clone()));
+    /// `opendevagent/setKey`: takes the key (null forgets it) and tells what the server says of it. The answer comes
+    /// from the network, so it is not given at once; the key is in use before.
+    pub(super) async fn set_key(&self, SetKey { key }: SetKey) -> Result<Value> {
+        let key = key.map(SecretString::from);
+        let folder = {
+            let mut session = self.session();
+            for workshop in session.workshops.values() {
+                workshop.connected.keys.give(key.clone());
+            }
+            session.key.clone_from(&key);
+            session.folders.first().cloned().unwrap_or_default()
+        };
+        if key.is_none() {
+            return Ok(json!({"ok": true, "message": "the key is forgotten"}));
         }
-        session.key = Some(key);
-        ready(Ok(Value::Null))
+        let probed = match self.workshop(&folder) {
+            Ok(workshop) => workshop.connected.ports.model.probe().await.map_err(|error| error.to_string()),
+            Err(problem) => Err(problem),
+        };
+        let (ok, message) = probed.map_or_else(|why| (false, why), |detail| (true, detail));
+        Ok(json!({"ok": ok, "message": redact(&message)}))
     }
 
     /// `opendevagent/doctor`. Asks the network, so it is not answered at once.

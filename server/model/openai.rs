@@ -444,6 +444,7 @@ fn bearer(key: &SecretString) -> Option<HeaderValue> {
 
 /// The reply as it leaves: the foreign name made harmless, every request counted.
 fn shown(mut reply: Reply, tried: &Tried, key: Option<&SecretString>) -> Reply {
+    reply.text = redact::without_keys_in_use(&reply.text).into_owned();
     reply.model = redact::excerpt(&reply.model, exposed(key), MOST_EXCERPT);
     reply.usage.calls = tried.requests;
     reply

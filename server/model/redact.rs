@@ -1,14 +1,102 @@
-//! Hides keys and strips what could steer a terminal, before anything foreign is shown, logged or kept. Pure.
+//! Hides keys and strips what could steer a terminal, before anything foreign is shown, logged or kept. Pure, but
+//! for the keys in use, which are remembered so that they are known whatever they look like.
 
+use secrecy::{ExposeSecret, SecretString};
 use std::borrow::Cow;
+use std::sync::{PoisonError, RwLock};
 
 /// What stands for a hidden key.
 const HIDDEN: &str = "***";
 /// A secret shorter than this is not searched for: it would hide ordinary words.
 const SHORTEST_SECRET: usize = 6;
 
-/// `text` with everything hidden that looks like a key. Linear in its length.
+/// Keys in use that are remembered at most, each in all its forms.
+const MOST_IN_USE: usize = 16;
+
+/// The keys in use, each as the forms it could come back in.
+static IN_USE: RwLock<Vec<Vec<SecretString>>> = RwLock::new(Vec::new());
+
+/// Hides `secret` from now on, in everything that is shown: as it is, URL-encoded, in base64 and in hexadecimal.
+pub fn remember(secret: &SecretString) {
+    let secret = secret.expose_secret();
+    let mut in_use = IN_USE.write().unwrap_or_else(PoisonError::into_inner);
+    let is_known = in_use.iter().any(|forms| forms[0].expose_secret() == secret);
+    if secret.len() < SHORTEST_SECRET || is_known {
+        return;
+    }
+    if in_use.len() == MOST_IN_USE {
+        in_use.remove(0);
+    }
+    in_use.push(forms(secret).into_iter().map(SecretString::from).collect());
+}
+
+/// `text` without the keys in use, in whatever form; what only looks like a key stays.
+pub fn without_keys_in_use(text: &str) -> Cow<'_, str> {
+    let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
+    let mut text = Cow::Borrowed(text);
+    for form in in_use.iter().flatten().map(ExposeSecret::expose_secret) {
+        if text.contains(form) {
+            text = Cow::Owned(text.replace(form, HIDDEN));
+        }
+    }
+    text
+}
+
+/// The secret itself comes first.
+fn forms(secret: &str) -> Vec<String> {
+    use base64::engine::{
+        Engine,
+        general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+    };
+    let mut forms = vec![secret.to_owned()];
+    forms.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
+    forms.push(secret.bytes().map(|byte| format!("{byte:02x}")).collect());
+    forms.push(forms[2].to_uppercase());
+    // What stands in front shifts base64 by up to two bytes; characters that hold foreign bits are left out.
+    for front in 0..3_usize {
+        let bytes = [&[0; 2][..front], secret.as_bytes()].concat();
+        let own = (front * 8).div_ceil(6)..bytes.len() * 8 / 6;
+        forms.extend(
+            [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)]
+                .map(|text| text[own.clone()].to_owned()),
+        );
+    }
+    forms.dedup();
+    forms
+}
+
+/// Redacts a text that comes in pieces: only whole words are let go.
+#[derive(Default)]
+pub struct Pieces(String);
+
+/// A word that is longer is let go in parts, all but this many bytes of it.
+const LONGEST_WORD: usize = 1024;
+
+impl Pieces {
+    /// What can be shown now.
+    pub fn push(&mut self, piece: &str) -> String {
+        self.0.push_str(piece);
+        let mut end = self.0.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+        if self.0.len() - end > 2 * LONGEST_WORD {
+            self.0 = redact(&self.0);
+            end = self.0.len().saturating_sub(LONGEST_WORD);
+        }
+        while !self.0.is_char_boundary(end) {
+            end += 1;
+        }
+        let rest = self.0.split_off(end);
+        redact(&std::mem::replace(&mut self.0, rest))
+    }
+
+    /// What was held back.
+    pub fn rest(&mut self) -> String {
+        redact(&std::mem::take(&mut self.0))
+    }
+}
+
+/// `text` with everything hidden that looks like a key, and the keys in use. Linear in its length.
 pub fn redact(text: &str) -> String {
+    let text = &*without_keys_in_use(text);
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut before = ' ';
@@ -187,6 +275,40 @@ mod tests {
         ];
         for (text, expect) in cases {
             assert_eq!(excerpt(text, Some("swordfish"), 30), expect);
+        }
+    }
+
+    #[test]
+    fn keys_in_use_are_known_in_every_form() {
+        use base64::engine::{
+            Engine,
+            general_purpose::{STANDARD, URL_SAFE},
+        };
+        let key = "Zq~unusual/key+with&signs";
+        remember(&SecretString::from(key));
+        for front in ["", "a", "Bearer ", "user:", "xy"] {
+            let sent = format!("{front}{key}!");
+            for text in [sent.clone(), STANDARD.encode(&sent), URL_SAFE.encode(&sent)] {
+                let hidden = redact(&format!("a {text} b"));
+                assert!(hidden.contains("***") && hidden.len() < 30, "{front:?}: {hidden}");
+            }
+        }
+        assert_eq!(redact("?key=Zq%7Eunusual%2Fkey%2Bwith%26signs"), "?key=***");
+        let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(redact(&hex), "***");
+        assert_eq!(without_keys_in_use("sk-or-v1-0123456789abcdef"), "sk-or-v1-0123456789abcdef");
+    }
+
+    #[test]
+    fn no_key_slips_through_between_two_pieces() {
+        let text = format!("é {}sk-or-v1-0123456789abcdef end", "x".repeat(5000) + "-");
+        for size in [1, 7, 61, 3000] {
+            let mut pieces = Pieces::default();
+            let chars: Vec<char> = text.chars().collect();
+            let mut shown: String =
+                chars.chunks(size).map(|piece| pieces.push(&piece.iter().collect::<String>())).collect();
+            shown.push_str(&pieces.rest());
+            assert_eq!(shown, text.replace("0123456789abcdef", "***"), "{size}");
         }
     }
 

@@ -10,6 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub trait KeySource: Send + Sync {
     /// The key to send, if there is one. `rejected`: the last one got a 401, so look again.
     fn key(&self, rejected: bool) -> BoxFuture<'_, Option<SecretString>>;
+
+    /// Where there is no key: what stood in the way, or what would do without.
+    fn advice(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// What OpenRouter tells about a key.
@@ -49,7 +54,7 @@ impl Keyring {
 
     /// The key as the source has it now, though it may have been refused.
     pub(super) async fn any(&self) -> Result<Option<SecretString>, ModelError> {
-        self.checked(tidy(self.source.key(false).await))
+        self.checked(tidy(self.source.key(false).await)).await
     }
 
     /// The key to send: never one that was refused.
@@ -59,7 +64,7 @@ impl Keyring {
             return Ok(key);
         }
         match self.renew(key.as_ref()).await {
-            Some(new) => self.checked(Some(new)),
+            Some(new) => self.checked(Some(new)).await,
             None => Err(ModelError::Auth(format!(
                 "{} refused the key before: set another in OPENROUTER_API_KEY or model.keyCommand",
                 self.host
@@ -87,10 +92,15 @@ impl Keyring {
         exposed(self.refused.lock().unwrap_or_else(PoisonError::into_inner).as_ref()) == exposed(key)
     }
 
-    fn checked(&self, key: Option<SecretString>) -> Result<Option<SecretString>, ModelError> {
+    async fn checked(&self, key: Option<SecretString>) -> Result<Option<SecretString>, ModelError> {
         let wrong = |what: &str| Err(ModelError::NoKey(format!("{what} for {}; {REMEDY}", self.host)));
         match &key {
-            None if self.is_needed => wrong("no key"),
+            None if self.is_needed => match self.source.advice().await {
+                Some(advice) => {
+                    Err(ModelError::NoKey(format!("no key for {} ({advice}); {REMEDY}", self.host)))
+                }
+                None => wrong("no key"),
+            },
             Some(key) if !is_sendable(key) => wrong("a key with characters that no key has"),
             _ => Ok(key),
         }
