@@ -9,6 +9,7 @@ mod commands;
 mod deliver;
 mod framing;
 mod from_proto;
+mod host;
 mod requests;
 mod session;
 mod show;
@@ -25,6 +26,7 @@ use session::Session;
 use sinks::{Notice, Outbox};
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -44,8 +46,8 @@ use tower_lsp::{Client, LanguageServer, LspService};
 
 /// How long running tasks have at the end to remove their containers.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// How often is looked whether the editor still lives.
-const PULSE: Duration = Duration::from_secs(5);
+/// How long the memory of a closed document is kept for the next one.
+const SHRINK_AFTER: Duration = Duration::from_millis(200);
 
 /// Serves one client until it says `exit`, closes its end, or its process is gone. The process's exit code.
 /// `overrides` are the settings of the command line.
@@ -94,6 +96,8 @@ struct Shared {
     work: TaskTracker,
     /// Cancelled when the editor's process is gone.
     gone: CancellationToken,
+    /// Freed memory is about to be given back.
+    shrinking: AtomicBool,
 }
 
 impl Deref for Server {
@@ -116,6 +120,7 @@ impl Server {
             root: CancellationToken::new(),
             work: TaskTracker::new(),
             gone: CancellationToken::new(),
+            shrinking: AtomicBool::new(false),
         }))
     }
 
@@ -229,16 +234,24 @@ impl Server {
         });
     }
 
+    /// Gives the memory of closed documents back, a little later and once for many.
+    fn shrink(&self) {
+        if self.shrinking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let server = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SHRINK_AFTER).await;
+            server.shrinking.store(false, Ordering::Relaxed);
+            host::give_memory_back();
+        });
+    }
+
     /// Ends the server when the process that started it is gone without closing our input.
-    fn watch(&self, process: Option<u32>) {
-        let path = process.map(|process| std::path::PathBuf::from(format!("/proc/{process}")));
-        // Where there is no such thing, or the editor is on another machine, only the end of the input counts.
-        let Some(path) = path.filter(|path| path.exists()) else { return };
+    fn watch(&self, process: u32) {
         let gone = self.gone.clone();
         tokio::spawn(async move {
-            while path.exists() {
-                tokio::time::sleep(PULSE).await;
-            }
+            host::process_end(process).await;
             gone.cancel();
         });
     }
@@ -258,7 +271,9 @@ impl LanguageServer for Server {
             session.folders.extend(root);
         }
         drop(session);
-        self.watch(params.process_id);
+        if let Some(process) = params.process_id {
+            self.watch(process);
+        }
         let version = Some(env!("CARGO_PKG_VERSION").into());
         let server_info = Some(ServerInfo { name: "opendevagent".into(), version });
         Ok(InitializeResult { capabilities, server_info })
@@ -306,6 +321,7 @@ impl LanguageServer for Server {
         session.documents.remove(&key);
         drop(session);
         self.changed.notify_waiters();
+        self.shrink();
     }
 
     async fn did_change_workspace_folders(&self, params: DidChangeWorkspaceFoldersParams) {

@@ -94,6 +94,19 @@ async fn exit_without_shutdown_and_end_of_input() {
     assert_eq!(editor.exit_code().await, Some(1));
 }
 
+/// Our input stays open: an editor that was killed may have left it to a child of its own.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_editors_process_is_gone() {
+    let mut parent = tokio::process::Command::new("sleep").arg("600").kill_on_drop(true).spawn().unwrap();
+    let mut editor = Editor::spawn();
+    let params = json!({"capabilities": {}, "processId": parent.id()});
+    editor.request("initialize", params).await.unwrap();
+    editor.request("opendevagent/tasks", Value::Null).await.unwrap();
+    parent.kill().await.unwrap();
+    assert_eq!(editor.exit_code().await, Some(1));
+}
+
 #[tokio::test]
 async fn garbage_is_answered_and_survived() {
     let mut editor = Editor::start(plain(), Value::Null).await;
