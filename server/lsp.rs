@@ -199,15 +199,22 @@ impl Server {
     /// must not undo `initializationOptions`.
     fn configure(&self, settings: Map<String, Value>) {
         if !settings.is_empty() {
-            let mut session = self.session();
-            session.settings = Some(Value::Object(settings));
-            session.workshops.clear();
+            self.session().settings = Some(Value::Object(settings));
+            self.reconnect();
         }
     }
 
     /// Forgets models and sandboxes; the next task connects anew.
     fn reconnect(&self) {
-        self.session().workshops.clear();
+        let workshops = std::mem::take(&mut self.session().workshops);
+        for workshop in workshops.into_values() {
+            self.retire(workshop);
+        }
+    }
+
+    /// Lets a workshop keep nothing ready; tasks that run in it go on.
+    fn retire(&self, workshop: Arc<tasks::Workshop>) {
+        self.work.spawn(async move { workshop.connected.ports.sandbox.retire().await });
     }
 
     /// Asks a client that keeps the settings for them.

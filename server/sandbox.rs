@@ -28,6 +28,12 @@ pub trait Sandbox: Send + Sync {
         Box::pin(async { 0 })
     }
 
+    /// Keeps nothing ready any more, and removes what waits for a job. For a sandbox that gets no new tasks; running
+    /// jobs go on.
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// Removes all that is still there of this owner's, and waits until it is gone. For the end of a task or of the
     /// program: a job that runs meanwhile loses its container.
     fn close(&self) -> BoxFuture<'_, ()> {

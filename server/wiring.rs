@@ -13,6 +13,10 @@ use crate::sandbox::docker::{Docker, DockerOptions};
 use crate::sandbox::{Absent, Sandbox, SandboxError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a container is kept ready after the last job of its kind.
+const WARM_IDLE: Duration = Duration::from_secs(600);
 
 /// The adapters of one set of settings.
 pub struct Connected {
@@ -77,6 +81,8 @@ pub fn docker(settings: &Settings) -> Result<Docker, SandboxError> {
         limits: settings.sandbox_limits(),
         runtime: settings.sandbox.runtime.clone(),
         images: settings.sandbox.images.clone(),
+        warm: settings.sandbox.warm as usize,
+        idle: WARM_IDLE,
     })
 }
 

@@ -42,7 +42,14 @@ impl Project {
             output_kib: 1024,
             scratch_mib: 256,
         };
-        let options = DockerOptions { host: None, limits, runtime: "runc".into(), images: BTreeMap::new() };
+        let options = DockerOptions {
+            host: None,
+            limits,
+            runtime: "runc".into(),
+            images: BTreeMap::new(),
+            warm: 0,
+            idle: Duration::from_secs(600),
+        };
         Self { snapshot, check, docker: Docker::connect(options).expect("these tests need Docker") }
     }
 

@@ -1,5 +1,7 @@
 //! The sandbox against a real engine. Set `OPENDEVAGENT_DOCKER_TESTS=1`; otherwise each test says that it skips.
 
+mod pool;
+
 use opendevagent::sandbox::docker::{Docker, DockerOptions};
 use opendevagent::sandbox::{Job, JobFile, Limits, Outcome, Sandbox, SandboxError, Status, image, language};
 use std::collections::BTreeMap;
@@ -16,7 +18,14 @@ fn options() -> DockerOptions {
         output_kib: 64,
         scratch_mib: 32,
     };
-    DockerOptions { host: None, limits, runtime: "runc".into(), images: BTreeMap::new() }
+    DockerOptions {
+        host: None,
+        limits,
+        runtime: "runc".into(),
+        images: BTreeMap::new(),
+        warm: 0,
+        idle: Duration::from_secs(600),
+    }
 }
 
 /// Built by the first test that needs it, unless it is there.
@@ -361,7 +370,7 @@ fn listed(label: &str) -> Vec<String> {
 }
 
 /// Polls, because the engine works at its own pace; ends in a panic after half a minute.
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..300 {
         if holds() {
             return;

@@ -44,7 +44,10 @@ pub(super) async fn run(args: RunArgs, loaded: &Loaded) -> u8 {
             return super::usage(&why);
         }
     };
-    let sandbox = wiring::sandbox(&loaded.settings);
+    // One program, one container.
+    let mut settings = loaded.settings.clone();
+    settings.sandbox.warm = 0;
+    let sandbox = wiring::sandbox(&settings);
     sandbox.sweep().await;
     let language = job.language.clone();
     let ran = tokio::select! {

@@ -166,7 +166,7 @@ settings! {
         runtime: String = "runc".into(),
         /// Image per language instead of the built one; it must hold the runner.
         images: BTreeMap<String, String> = BTreeMap::new(),
-        /// Containers kept ready per language in use (no effect yet).
+        /// Containers kept ready per image in use, so that a check starts at once; given up after 10 idle minutes. At most 8.
         warm: u32 = 1,
     }
 }
@@ -218,6 +218,7 @@ impl Settings {
             "sandbox.pids" => positive(f64::from(self.sandbox.pids), 1_000_000.0),
             "sandbox.outputKiB" => positive(self.sandbox.output_kib as f64, 1_048_576.0),
             "sandbox.scratchMiB" => positive(self.sandbox.scratch_mib as f64, 1_048_576.0),
+            "sandbox.warm" if self.sandbox.warm > 8 => Err("must be at most 8".into()),
             "limits.requestsPerMinute" => positive(f64::from(self.limits.requests_per_minute), 100_000.0),
             "limits.concurrentCalls" => positive(f64::from(self.limits.concurrent_calls), 1_000.0),
             "limits.concurrentTasks" => positive(f64::from(self.limits.concurrent_tasks), 1_000.0),

@@ -143,7 +143,9 @@ impl Server {
         if let Some(key) = &session.key {
             workshop.connected.keys.give(Some(key.clone()));
         }
-        session.workshops.insert(root.to_owned(), workshop.clone());
+        if let Some(old) = session.workshops.insert(root.to_owned(), workshop.clone()) {
+            self.retire(old);
+        }
         Ok(workshop)
     }
 

@@ -1,54 +1,56 @@
-//! The sandbox on a Docker engine: one container per job, started for it and removed after it.
+//! The sandbox on a Docker engine: one container per job, started ahead where a job of its kind was before.
 //!
 //! ```text
-//! create ─ attach ─ start ─ write job ─ read frames ─ record      (what takes the time is `start`)
+//! create ─ attach ─ start ─ wait in the pool ─ write job ─ read frames ─ record    (what takes the time is `start`)
 //!    └── Container: removed when dropped, whatever happened
 //! ```
 //!
 //! The engine's flags ([`policy`]) are the boundary. The runner inside times the program and caps its output; the
 //! server keeps its own deadlines behind that. The archive endpoints, terminals and `exec` are never used.
 
+mod container;
 mod containers;
 mod discovery;
+mod engine;
 mod fault;
 mod owner;
 mod policy;
+mod pool;
+mod quarantine;
 mod wire;
 
 use super::{Job, Limits, Outcome, Sandbox, SandboxError, Status};
-use bollard::container::{AttachContainerResults, LogOutput};
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions, StartContainerOptions,
-};
-use containers::{listed, remove, remove_where};
+use container::{Container, Spec, Starting, started};
+use containers::{listed, remove_where};
 use discovery::Surroundings;
-use futures_util::future::BoxFuture;
-use futures_util::{Stream, StreamExt};
+use engine::{open, scheme, within};
+use futures_util::future::{BoxFuture, join_all};
 use owner::Owner;
+use pool::Pool;
+use quarantine::Quarantine;
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 pub use containers::Listed;
 pub use policy::Policy;
 
 const OWNER: &str = "opendevagent.owner";
 const TASK: &str = "opendevagent.task";
+/// Stands for the task in the label of a container that was started ahead of it.
+const AHEAD: &str = "ahead";
 
-/// Containers at once; more jobs wait.
+/// Containers at once, those that wait for a job included; more jobs wait.
 const CONTAINERS: usize = 8;
 /// For calls that the engine answers from memory.
 const CALL: Duration = Duration::from_secs(10);
 /// For create, start and remove, on a loaded machine.
 const SLOW_CALL: Duration = Duration::from_secs(60);
-/// How much later than the runner the server ends a run.
-const GRACE: Duration = Duration::from_secs(5);
-/// The runner's own stray output (a panic), shown when it is lost.
-const STRAY: usize = 512;
+/// A short program has the machine to itself; beside a longer one the next container is started.
+const HEAD_START: Duration = Duration::from_millis(50);
 
 /// How to reach the engine and what to run.
 #[derive(Clone, Debug)]
@@ -60,6 +62,10 @@ pub struct DockerOptions {
     pub runtime: String,
     /// Image by language name, instead of the one that holds all.
     pub images: BTreeMap<String, String>,
+    /// Containers kept ready per image in use; 0 keeps none.
+    pub warm: usize,
+    /// How long they are kept without a job for them.
+    pub idle: Duration,
 }
 
 /// The engine, as `doctor` shows it.
@@ -79,6 +85,8 @@ pub struct Docker {
     owner: Owner,
     client: OnceCell<bollard::Docker>,
     free: Arc<Semaphore>,
+    pool: Arc<Pool>,
+    quarantine: Arc<Quarantine>,
 }
 
 impl Docker {
@@ -87,13 +95,24 @@ impl Docker {
         if let Some(host) = &options.host {
             scheme(host)?;
         }
-        let free = Arc::new(Semaphore::new(CONTAINERS));
-        Ok(Docker { options, owner: Owner::this(), client: OnceCell::new(), free })
+        Ok(Docker {
+            owner: Owner::this(),
+            client: OnceCell::new(),
+            free: Arc::new(Semaphore::new(CONTAINERS)),
+            pool: Pool::new(options.warm, options.idle),
+            quarantine: Arc::default(),
+            options,
+        })
     }
 
     /// What every container is held to.
     pub fn policy(&self) -> Policy {
         Policy::new(&self.options.limits, &self.options.runtime)
+    }
+
+    /// The label of all its containers, `key=value`.
+    pub fn label(&self) -> String {
+        format!("{OWNER}={}", self.owner)
     }
 
     /// The image that runs a language.
@@ -136,9 +155,9 @@ impl Docker {
 
     /// Removes the containers this process still has. For the end of the program.
     pub async fn shutdown(&self) {
+        drop(self.pool.retire());
         if let Some(client) = self.client.get() {
-            let own = format!("{OWNER}={}", self.owner);
-            remove_where(client, &own, |_| true).await;
+            remove_where(client, &self.label(), |_| true).await;
             // One that was just being created is removed by its own task, which then gives its place back.
             let _ = timeout(CALL, self.free.acquire_many(CONTAINERS as u32)).await;
         }
@@ -152,56 +171,106 @@ impl Docker {
 
     /// The engine, called once to agree on a version. A failure is not kept: the next job tries again.
     pub(super) async fn client(&self) -> Result<&bollard::Docker, SandboxError> {
-        self.client
-            .get_or_try_init(|| async {
-                let host = match &self.options.host {
-                    Some(host) => host.clone(),
-                    None => discovery::find(&Surroundings::real()).ok_or_else(fault::not_installed)?,
-                };
-                within(CALL, "agreeing on a version", open(&host)?.negotiate_version()).await
-            })
-            .await
+        let connecting = self.client.get_or_try_init(|| async {
+            let host = match &self.options.host {
+                Some(host) => host.clone(),
+                None => discovery::find(&Surroundings::real()).ok_or_else(fault::not_installed)?,
+            };
+            within(CALL, "agreeing on a version", open(&host)?.negotiate_version()).await
+        });
+        // Jobs that come at once wait for each other here, but not each for its own deadline.
+        timeout(CALL, connecting).await.unwrap_or_else(|_| Err(fault::hung("agreeing on a version", CALL)))
     }
 
     async fn run_job(&self, job: Job) -> Result<Outcome, SandboxError> {
-        let image = self.image(job.language.as_deref());
-        let mut container = self.create(&image, &job.task).await?;
+        let spec = Spec { image: self.image(job.language.as_deref()) };
+        while let Some(starting) = self.pool.take(&spec) {
+            let waiting = starting.is_finished();
+            match started(starting).await {
+                Ok(container) => {
+                    if let Some(outcome) = self.converse(container, &spec, &job).await? {
+                        return Ok(outcome);
+                    }
+                    // It ended while it waited: killed from outside, or the engine restarted.
+                }
+                // What went wrong some time ago says nothing about now.
+                Err(_) if waiting => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let client = self.client().await?;
+        let place = self.place().await;
+        let container = started(self.start(client, &spec, &job.task, place)?).await?;
+        self.converse(container, &spec, &job).await?.ok_or_else(|| fault::lost(""))
+    }
+
+    /// Runs the job in a started container; none when the container ended before the program began. Then the next
+    /// container is started ahead.
+    async fn converse(
+        &self,
+        mut container: Container,
+        spec: &Spec,
+        job: &Job,
+    ) -> Result<Option<Outcome>, SandboxError> {
         let wall = job.timeout.unwrap_or(self.options.limits.timeout).min(self.options.limits.timeout);
         let output_cap = self.options.limits.output_kib * 1024;
         let mut reply = wire::Reply::new(job.collect.len(), output_cap);
-        let record = match container.converse(&wire::encode(&job, wall, output_cap), &mut reply, wall).await?
-        {
-            Some(record) => record,
-            None => container.post_mortem(&reply).await?,
+        let request = wire::encode(job, wall, output_cap);
+        let ended = {
+            let mut conversation = pin!(container.converse(&request, &mut reply, wall));
+            match timeout(HEAD_START, conversation.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    self.refill(spec);
+                    conversation.await
+                }
+            }
         };
+        let record = match ended? {
+            Some(record) => record,
+            None if !reply.started => return Ok(None),
+            None => container.post_mortem().await?,
+        };
+        drop(container);
+        self.refill(spec);
         let mut outcome = reply.outcome(record, &job.collect);
-        outcome.language = job.language;
+        outcome.language.clone_from(&job.language);
         outcome.runtime.clone_from(&self.options.runtime);
-        outcome.image = image;
-        Ok(outcome)
+        outcome.image.clone_from(&spec.image);
+        Ok(Some(outcome))
     }
 
-    /// A started container with our streams attached. Runs as a task of its own, so that a dropped future
-    /// cannot leave one behind that nobody knows: the task ends, and drops what it made.
-    async fn create(&self, image: &str, task: &str) -> Result<Container, SandboxError> {
-        let client = self.client().await?.clone();
-        let permit = Arc::clone(&self.free).acquire_owned().await.expect("the semaphore is never closed");
-        let labels = HashMap::from([(OWNER.into(), self.owner.to_string()), (TASK.into(), task.into())]);
-        let body = self.policy().container(image, labels);
-        let image = image.to_owned();
-        let creating = tokio::spawn(async move {
-            let call = client.create_container(None::<CreateContainerOptions>, body);
-            let made = within_for(SLOW_CALL, "creating the container", &image, call).await?;
-            let removal = Removal { client: client.clone(), id: made.id, permit: Some(permit) };
-            let options = AttachContainerOptionsBuilder::default();
-            let options = options.stream(true).stdin(true).stdout(true).stderr(true).build();
-            let call = client.attach_container(&removal.id, Some(options));
-            let streams = within(CALL, "attaching to the container", call).await?;
-            let call = client.start_container(&removal.id, None::<StartContainerOptions>);
-            within_for(SLOW_CALL, "starting the container", &image, call).await?;
-            Ok(Container { streams, removal })
+    /// Starts what the pool lacks of a kind, where there is a place for it at once.
+    fn refill(&self, spec: &Spec) {
+        let Some(client) = self.client.get() else { return };
+        self.pool.refill(spec, || {
+            let place = self.free.clone().try_acquire_owned().ok()?;
+            self.start(client, spec, AHEAD, place).ok()
         });
-        creating.await.unwrap_or_else(|_| Err(fault::lost("")))
+    }
+
+    /// A place among the containers there may be at once. A job goes before what merely waits for one.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        if let Ok(place) = self.free.clone().try_acquire_owned() {
+            return place;
+        }
+        self.pool.make_room();
+        self.free.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    fn start(
+        &self,
+        client: &bollard::Docker,
+        spec: &Spec,
+        task: &str,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Starting, SandboxError> {
+        self.quarantine.admit(client)?;
+        let labels = HashMap::from([(OWNER.into(), self.owner.to_string()), (TASK.into(), task.into())]);
+        let body = self.policy().container(&spec.image, labels);
+        let (client, quarantine) = (client.clone(), self.quarantine.clone());
+        let image = spec.image.clone();
+        Ok(tokio::spawn(async move { Container::start(client, &image, body, place, quarantine).await }))
     }
 }
 
@@ -229,162 +298,18 @@ impl Sandbox for Docker {
         Box::pin(Self::sweep(self))
     }
 
+    fn retire(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let going = self.pool.retire().into_iter().map(|starting| async {
+                if let Ok(container) = started(starting).await {
+                    container.remove().await;
+                }
+            });
+            join_all(going).await;
+        })
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.shutdown())
-    }
-}
-
-/// A running container that waits for its job. Fields drop in order: the streams first, because the engine can
-/// hang on a kill while an attached reader does not read.
-struct Container {
-    streams: AttachContainerResults,
-    removal: Removal,
-}
-
-impl Container {
-    /// Sends the job and reads to the record; none when the stream ends without one. Both at once, because a
-    /// runner that refuses the job reports before it has read all of it. The input stays open to the end.
-    async fn converse(
-        &mut self,
-        job: &[u8],
-        reply: &mut wire::Reply,
-        wall: Duration,
-    ) -> Result<Option<wire::Record>, SandboxError> {
-        let AttachContainerResults { output, input } = &mut self.streams;
-        let sending = async {
-            // A runner that is gone shows in what is read.
-            if input.write_all(job).await.is_ok() {
-                let _ = input.flush().await;
-            }
-            std::future::pending::<Infallible>().await
-        };
-        tokio::select! {
-            never = sending => match never {},
-            record = receive(output, reply, wall) => record,
-        }
-    }
-
-    /// The stream ended without a record. When the memory was full of files there may have been no program left
-    /// to kill but the runner itself; anything else says nothing about the program.
-    async fn post_mortem(&mut self, reply: &wire::Reply) -> Result<wire::Record, SandboxError> {
-        let call = self.removal.client.inspect_container(&self.removal.id, None::<InspectContainerOptions>);
-        let state = within(CALL, "looking at the ended container", call).await?.state.unwrap_or_default();
-        if state.oom_killed == Some(true) && reply.started {
-            return Ok(wire::Record { signal: Some(9), oom_kills: 1, ..wire::Record::default() });
-        }
-        Err(fault::lost(""))
-    }
-}
-
-/// Our own deadline makes a record, too.
-async fn receive(
-    output: &mut (impl Stream<Item = Result<LogOutput, bollard::errors::Error>> + Unpin),
-    reply: &mut wire::Reply,
-    wall: Duration,
-) -> Result<Option<wire::Record>, SandboxError> {
-    let mut stray = Vec::new();
-    let mut deadline = Instant::now() + SLOW_CALL;
-    let mut begin = None;
-    while reply.record.is_none() {
-        let Ok(item) = timeout_at(deadline, output.next()).await else {
-            return begin.map(|begin| Some(overdue(begin))).ok_or(fault::hung("taking the job", SLOW_CALL));
-        };
-        match item {
-            Some(Ok(LogOutput::StdOut { message })) => {
-                reply.push(&message).map_err(|_| fault::lost(": the runner's answer is garbled"))?;
-            }
-            Some(Ok(LogOutput::StdErr { message })) if stray.len() < STRAY => {
-                stray.extend_from_slice(&message);
-            }
-            Some(Ok(_)) => {}
-            Some(Err(_)) | None if stray.is_empty() => return Ok(None),
-            Some(Err(_)) | None => {
-                return Err(fault::lost(&format!(": {}", String::from_utf8_lossy(&stray).trim())));
-            }
-        }
-        if reply.started && begin.is_none() {
-            begin = Some(Instant::now());
-            deadline = Instant::now() + wall + GRACE;
-        }
-    }
-    Ok(reply.record.clone())
-}
-
-/// The record of a run that the runner should have ended and did not.
-fn overdue(begin: Instant) -> wire::Record {
-    let wall_ms = begin.elapsed().as_millis() as u64;
-    wire::Record { ended: wire::Ended::Timeout, wall_ms, ..wire::Record::default() }
-}
-
-/// Removes its container when dropped, in a task of its own, and only then makes room for the next one.
-struct Removal {
-    client: bollard::Docker,
-    id: String,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Drop for Removal {
-    fn drop(&mut self) {
-        // Without a runtime the program is at its end: the runner sees its input close, the next start sweeps.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (client, id, permit) = (self.client.clone(), std::mem::take(&mut self.id), self.permit.take());
-        runtime.spawn(async move {
-            remove(&client, &id).await;
-            drop(permit);
-        });
-    }
-}
-
-enum Scheme<'a> {
-    #[cfg(unix)]
-    Unix(&'a str),
-    #[cfg(windows)]
-    Pipe(&'a str),
-    Tcp(&'a str),
-}
-
-fn scheme(host: &str) -> Result<Scheme<'_>, SandboxError> {
-    match host.split_once("://") {
-        #[cfg(unix)]
-        Some(("unix", path)) if path.starts_with('/') => Ok(Scheme::Unix(path)),
-        #[cfg(unix)]
-        None if host.starts_with('/') => Ok(Scheme::Unix(host)),
-        #[cfg(windows)]
-        Some(("npipe", _)) => Ok(Scheme::Pipe(host)),
-        Some(("tcp" | "http", address)) if !address.is_empty() => Ok(Scheme::Tcp(host)),
-        _ => Err(fault::unsupported(host)),
-    }
-}
-
-fn open(host: &str) -> Result<bollard::Docker, SandboxError> {
-    let (seconds, version) = (SLOW_CALL.as_secs(), bollard::API_DEFAULT_VERSION);
-    let opened = match scheme(host)? {
-        #[cfg(unix)]
-        Scheme::Unix(path) => bollard::Docker::connect_with_unix(path, seconds, version),
-        #[cfg(windows)]
-        Scheme::Pipe(path) => bollard::Docker::connect_with_named_pipe(path, seconds, version),
-        Scheme::Tcp(address) => bollard::Docker::connect_with_http(address, seconds, version),
-    };
-    opened.map_err(|error| fault::explain(&error, "connecting", ""))
-}
-
-/// A call to the engine, with a deadline and its errors put in words.
-async fn within<T>(
-    limit: Duration,
-    doing: &str,
-    call: impl Future<Output = Result<T, bollard::errors::Error>>,
-) -> Result<T, SandboxError> {
-    within_for(limit, doing, "", call).await
-}
-
-async fn within_for<T>(
-    limit: Duration,
-    doing: &str,
-    image: &str,
-    call: impl Future<Output = Result<T, bollard::errors::Error>>,
-) -> Result<T, SandboxError> {
-    match timeout(limit, call).await {
-        Ok(result) => result.map_err(|error| fault::explain(&error, doing, image)),
-        Err(_) => Err(fault::hung(doing, limit)),
     }
 }

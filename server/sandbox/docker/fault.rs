@@ -47,6 +47,14 @@ pub(super) fn lost(detail: &str) -> SandboxError {
     }
 }
 
+/// So many containers neither run nor go away that no more are made.
+pub(super) fn stuck(containers: usize) -> SandboxError {
+    SandboxError::Broken {
+        why: format!("{containers} containers hang, and the Docker engine cannot remove them"),
+        remedy: "restart the engine; if this repeats, set `sandbox.runtime` to `runc`".into(),
+    }
+}
+
 /// Reads the engine's error. `doing` completes "failed while …".
 pub(super) fn explain(error: &Error, doing: &str, image: &str) -> SandboxError {
     if let Error::DockerResponseServerError { status_code, message } = error {

@@ -43,6 +43,6 @@
 ---@field ['sandbox.runtime']? string Container runtime, e.g. `runsc` for gVisor.
 ---@field ['sandbox.scratchMiB']? integer Scratch space in MiB of `/work` and of `/tmp`.
 ---@field ['sandbox.timeoutSeconds']? number Wall clock limit of a check in seconds.
----@field ['sandbox.warm']? integer Containers kept ready per language in use (no effect yet).
+---@field ['sandbox.warm']? integer Containers kept ready per image in use, so that a check starts at once; given up after 10 idle minutes. At most 8.
 ---@field ['store.url']? string Where tasks are kept; `redis://…` shares them (no effect yet).
 ---@field ['telemetry.otlpEndpoint']? string OTLP endpoint for traces; none by default (no effect yet).
