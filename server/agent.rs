@@ -6,6 +6,7 @@
 mod ask;
 pub mod check;
 pub mod context;
+mod mask;
 mod observe;
 pub mod patch;
 pub mod pipeline;
@@ -22,10 +23,11 @@ use crate::verdict::CheckSource;
 use crate::workspace::{Documents, Snapshot};
 use crate::{text, verdict};
 use check::{Check, Observation};
+use mask::Masks;
 use patch::FileChange;
 use pipeline::{Ask, End, Run, Seen, Step, Why};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use task::{Plan, Report, Spent, Stop, Task};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +66,9 @@ pub struct AgentOptions {
 /// Where events go. Must not block.
 pub type Emit = Arc<dyn Fn(Kind) + Send + Sync>;
 
+/// Files whose values are hidden wherever else they stand.
+const ENV_FILES: &[&str] = &[".env", ".env.local"];
+const ENV_BYTES: u64 = 64 << 10;
 /// What a failing check shows to a model at most, in bytes.
 const EXCERPT_BYTES: usize = 6_000;
 
@@ -132,9 +137,7 @@ struct Work<'a> {
     emit: &'a Emit,
     run: Run,
     began: Instant,
-    /// Fences workspace text in prompts. No file can hold it, because it is a hash of what is shown first; the
-    /// same workspace gives the same, so that a recorded answer fits again.
-    nonce: OnceLock<String>,
+    masks: Mutex<Masks>,
     snapshot: Option<Snapshot>,
     check: Option<Check>,
     /// Why nothing can be run.
@@ -161,7 +164,7 @@ impl<'a> Work<'a> {
             emit,
             run: Run::new(task.action, ports.options.repair_rounds, wish),
             began: Instant::now(),
-            nonce: OnceLock::new(),
+            masks: Mutex::new(Masks::new(&task.nonce)),
             snapshot: None,
             check: None,
             unchecked: None,
@@ -195,6 +198,14 @@ impl<'a> Work<'a> {
 
     /// Takes the snapshot and chooses the check.
     async fn open(&mut self, documents: Documents) -> Result<(), Stop> {
+        for name in ENV_FILES {
+            let path = self.task.root.join(name);
+            // Most workspaces have none; what is no small file has no values to learn.
+            if std::fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() <= ENV_BYTES) {
+                let text = std::fs::read(&path).unwrap_or_default();
+                self.masks().learn(&String::from_utf8_lossy(&text));
+            }
+        }
         let (root, exclude) = (self.task.root.clone(), self.ports.options.exclude.clone());
         let snapshot = tokio::task::spawn_blocking(move || Snapshot::take(&root, &documents, &exclude))
             .await
@@ -232,6 +243,10 @@ impl<'a> Work<'a> {
         }
         self.snapshot = Some(snapshot);
         Ok(())
+    }
+
+    fn masks(&self) -> MutexGuard<'_, Masks> {
+        self.masks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn snapshot(&self) -> &Snapshot {
@@ -288,7 +303,7 @@ impl<'a> Work<'a> {
         let reply = self.ask(ask.agent, |brief| brief.propose(ask, &failures), None).await?;
         let changes = match self.read_edits(&reply) {
             Ok(changes) => changes,
-            Err(why) => return Ok(Seen::Refused(why)),
+            Err(why) => return Ok(Seen::Refused(self.masks().hide(&why))),
         };
         if coder {
             self.note(Note::Info, format!("✓ Code generated: {} files created", changes.len()));

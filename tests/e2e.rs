@@ -8,6 +8,7 @@ mod generate;
 mod humaneval;
 mod interrupt;
 mod nvim;
+mod privacy;
 mod refusals;
 mod run;
 mod vscode;

@@ -4,7 +4,6 @@ use super::task::Stop;
 use super::{EXCERPT_BYTES, Work, context, patch, role};
 use crate::event::{Kind, Note};
 use crate::model::{Agent, Call, Finish, Heard, Message, ModelError, Reply};
-use crate::text;
 use crate::workspace::TextError;
 use patch::FileChange;
 use std::time::Instant;
@@ -67,26 +66,27 @@ impl Work<'_> {
                     .chain(finding.related.iter().map(|frame| frame.path.clone()))
             })
             .collect();
-        let context =
+        let mut context =
             context::gather(self.snapshot(), self.task, &pointed_at, self.ports.options.context_tokens);
-        if !context.masked.is_empty() {
-            self.note(
-                Note::Warning,
-                format!("something like a key was masked in {}", context.masked.join(", ")),
-            );
+        let nonce = &self.task.nonce;
+        let mut masks = self.masks();
+        context.hide(&mut masks);
+        if let Some(news) = masks.news() {
+            self.note(Note::Warning, news);
         }
-        let nonce = self.nonce.get_or_init(|| text::sha256(context.render("").as_bytes())[..16].to_owned());
         let plan = match &self.task.plan {
             Some(plan) => Some(plan.as_str()),
             None => self.text.as_deref().filter(|_| self.plan.is_some()),
         };
-        prompt(&role::Brief {
+        let mut messages = prompt(&role::Brief {
             task: self.task,
             files: &context.render(nonce),
             plan,
             before: before.map(|before| before.excerpt(EXCERPT_BYTES)).as_deref(),
             nonce,
-        })
+        });
+        masks.hide_in(&mut messages);
+        messages
     }
 
     /// Refuses a call that the budget does not cover.
@@ -117,7 +117,10 @@ impl Work<'_> {
             Finish::Length => return Err("it was cut off at the length limit; answer more briefly".into()),
             _ => return Err("it did not end properly".into()),
         }
+        let masks = self.masks();
         let blocks = patch::parse(&reply.text).map_err(|refusal| refusal.to_string())?;
+        let restored = blocks.into_iter().map(|block| block.with_texts(&|text| masks.restore(text)));
+        let blocks = restored.collect::<Result<Vec<_>, _>>()?;
         if blocks.is_empty() {
             return Err("it contains no edit block".into());
         }

@@ -1,10 +1,10 @@
 //! What a model gets to see of the workspace, within a token budget. Pure.
 //!
-//! Only files of the snapshot can be chosen, so ignored and secret files cannot be shown. Anything that looks
-//! like a key inside them is masked.
+//! Only files of the snapshot can be chosen, so ignored and secret files cannot be shown. Secrets inside the others
+//! are hidden by `mask`.
 
+use crate::agent::mask::Masks;
 use crate::agent::task::{Target, Task};
-use crate::model::redact::redact;
 use crate::workspace::Snapshot;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -27,8 +27,6 @@ pub struct Context {
     pub excerpts: Vec<Excerpt>,
     /// Paths that exist beside them.
     pub listing: Vec<String>,
-    /// Paths in which something like a key was masked.
-    pub masked: Vec<String>,
 }
 
 /// A file, or the lines of it around the target.
@@ -62,7 +60,7 @@ pub fn gather(snapshot: &Snapshot, task: &Task, pointed_at: &[String], max_token
             continue;
         };
         left -= excerpt.text.len().min(left);
-        context.excerpts.push(mask(excerpt, &mut context.masked));
+        context.excerpts.push(excerpt);
     }
     let shown: BTreeSet<_> = context.excerpts.iter().map(|excerpt| excerpt.path.as_str()).collect();
     context.listing = snapshot
@@ -135,16 +133,14 @@ fn window(path: &str, text: &str, line: usize, room: usize) -> Excerpt {
     Excerpt { path: path.into(), text: lines[first..end].concat(), part: Some((first + 1, lines.len())) }
 }
 
-fn mask(mut excerpt: Excerpt, masked: &mut Vec<String>) -> Excerpt {
-    let clean = redact(&excerpt.text);
-    if clean != excerpt.text {
-        masked.push(excerpt.path.clone());
-        excerpt.text = clean;
-    }
-    excerpt
-}
-
 impl Context {
+    /// Hides the secrets in the files.
+    pub fn hide(&mut self, masks: &mut Masks) {
+        for Excerpt { path, text, part } in &mut self.excerpts {
+            *text = masks.hide_file(path, part.map_or(1, |(first, _)| first), text);
+        }
+    }
+
     /// The chosen files, each fenced by the nonce so that nothing in it can pose as an instruction.
     pub fn render(&self, nonce: &str) -> String {
         let mut out = String::new();
@@ -213,14 +209,6 @@ mod tests {
         let found = context(&files, None, 1000);
         assert_eq!(paths(&found), [".gitignore", "a.py"]);
         assert!(found.listing.is_empty());
-    }
-
-    #[test]
-    fn keys_inside_files_are_masked_and_told() {
-        let found =
-            context(&[("a.py", "k = 'sk-or-v1-0123456789abcdef0123456789abcdef'\n")], Some("a.py"), 1000);
-        assert_eq!(found.masked, ["a.py"]);
-        assert!(!found.excerpts[0].text.contains("0123456789abcdef"));
     }
 
     #[test]

@@ -13,6 +13,9 @@ use std::path::PathBuf;
 pub struct Task {
     /// UUIDv7: sortable, unique across servers.
     pub id: String,
+    /// Fences foreign text in prompts and marks what is hidden there. Random, so that nobody who writes a file can
+    /// know it; a replayed task has that of its recording.
+    pub nonce: String,
     pub action: Action,
     /// The workspace folder.
     pub root: PathBuf,
@@ -34,6 +37,7 @@ impl Task {
     pub fn new(action: Action, root: PathBuf) -> Self {
         Self {
             id: uuid::Uuid::now_v7().to_string(),
+            nonce: format!("{:016x}", uuid::Uuid::new_v4().as_u64_pair().1),
             action,
             root,
             target: None,

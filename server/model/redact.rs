@@ -94,25 +94,63 @@ impl Pieces {
     }
 }
 
+/// Where something stands that looks like a key, or a key in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// First byte of what is to be hidden, and the first after it.
+    pub start: usize,
+    pub end: usize,
+    /// For people, e.g. `GitHub token`.
+    pub kind: &'static str,
+}
+
 /// `text` with everything hidden that looks like a key, and the keys in use. Linear in its length.
 pub fn redact(text: &str) -> String {
-    let text = &*without_keys_in_use(text);
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut before = ' ';
-    while let Some(char) = rest.chars().next() {
-        if let Some(key) = key_at(rest, before) {
-            out.push_str(&rest[..key.shown]);
-            out.push_str(HIDDEN);
-            rest = &rest[key.len..];
+    let mut end = 0;
+    for found in find(text) {
+        out.push_str(&text[end..found.start]);
+        out.push_str(HIDDEN);
+        end = found.end;
+    }
+    out.push_str(&text[end..]);
+    out
+}
+
+/// All that [`redact`] hides, in order and without overlaps.
+pub fn find(text: &str) -> Vec<Found> {
+    let mut found = Vec::new();
+    let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
+    for form in in_use.iter().flatten().map(ExposeSecret::expose_secret) {
+        let kind = "the API key in use";
+        found.extend(text.match_indices(form).map(|(at, _)| Found { start: at, end: at + form.len(), kind }));
+    }
+    drop(in_use);
+    let (mut at, mut before) = (0, ' ');
+    while let Some(char) = text[at..].chars().next() {
+        if let Some(key) = key_at(&text[at..], before) {
+            found.push(Found { start: at + key.shown, end: at + key.len, kind: key.kind });
+            at += key.len;
             before = '*';
         } else {
-            out.push(char);
-            rest = &rest[char.len_utf8()..];
+            at += char.len_utf8();
             before = char;
         }
     }
-    out
+    merge(&mut found);
+    found
+}
+
+/// Puts in order, and makes one of those that overlap.
+pub fn merge(found: &mut Vec<Found>) {
+    found.sort_by_key(|one| (one.start, std::cmp::Reverse(one.end)));
+    found.dedup_by(|next, one| {
+        let overlaps = next.start < one.end;
+        if overlaps {
+            one.end = one.end.max(next.end);
+        }
+        overlaps
+    });
 }
 
 /// What `text` may show people: one line without control characters, escape sequences and bidirectional
@@ -172,27 +210,28 @@ fn is_invisible(char: char) -> bool {
 struct Key {
     shown: usize,
     len: usize,
+    kind: &'static str,
 }
 
-/// What begins a key, and how many key characters must follow.
-const PREFIXES: &[(&str, usize)] = &[
-    ("sk-or-v1-", 1),
-    ("sk-", 8),
-    ("ghp_", 16),
-    ("gho_", 16),
-    ("ghu_", 16),
-    ("ghs_", 16),
-    ("ghr_", 16),
-    ("github_pat_", 16),
-    ("AKIA", 16),
-    ("ASIA", 16),
-    ("xoxa-", 8),
-    ("xoxb-", 8),
-    ("xoxe-", 8),
-    ("xoxp-", 8),
-    ("xoxr-", 8),
-    ("xoxs-", 8),
-    ("AIza", 30),
+/// What begins a key, how many key characters must follow, and what it is.
+const PREFIXES: &[(&str, usize, &str)] = &[
+    ("sk-or-v1-", 1, "OpenRouter key"),
+    ("sk-", 8, "API key"),
+    ("ghp_", 16, "GitHub token"),
+    ("gho_", 16, "GitHub token"),
+    ("ghu_", 16, "GitHub token"),
+    ("ghs_", 16, "GitHub token"),
+    ("ghr_", 16, "GitHub token"),
+    ("github_pat_", 16, "GitHub token"),
+    ("AKIA", 16, "AWS key"),
+    ("ASIA", 16, "AWS key"),
+    ("xoxa-", 8, "Slack token"),
+    ("xoxb-", 8, "Slack token"),
+    ("xoxe-", 8, "Slack token"),
+    ("xoxp-", 8, "Slack token"),
+    ("xoxr-", 8, "Slack token"),
+    ("xoxs-", 8, "Slack token"),
+    ("AIza", 30, "Google key"),
 ];
 
 /// The key that `text` begins with; `before` is the character in front of it.
@@ -205,12 +244,12 @@ fn key_at(text: &str, before: char) -> Option<Key> {
     }
     if text.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("bearer ")) {
         let len = run(&text[7..], |byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte));
-        return (len >= 8).then_some(Key { shown: 7, len: 7 + len });
+        return (len >= 8).then_some(Key { shown: 7, len: 7 + len, kind: "bearer token" });
     }
-    PREFIXES.iter().find_map(|&(prefix, least)| {
+    PREFIXES.iter().find_map(|&(prefix, least, kind)| {
         let rest = text.strip_prefix(prefix)?;
         let len = run(rest, |byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        (len >= least).then_some(Key { shown: prefix.len(), len: prefix.len() + len })
+        (len >= least).then_some(Key { shown: prefix.len(), len: prefix.len() + len, kind })
     })
 }
 
@@ -223,7 +262,7 @@ fn pem(text: &str, rest: &str) -> Option<Key> {
     let shown = text.len() - rest.len() + label + 5;
     let end = text[shown..].find("-----END ").map(|at| shown + at + 9);
     let len = end.map_or(text.len(), |at| text[at..].find("-----").map_or(text.len(), |dash| at + dash + 5));
-    Some(Key { shown, len })
+    Some(Key { shown, len, kind: "private key" })
 }
 
 /// How many bytes `text` begins with that `belongs` accepts (ASCII only).

@@ -38,6 +38,15 @@ impl Block {
         }
     }
 
+    /// The same block with `change` made to its texts, not to its paths.
+    pub fn with_texts<E>(self, change: &dyn Fn(&str) -> Result<String, E>) -> Result<Self, E> {
+        Ok(match self {
+            Self::Replace(hunk) => Self::Replace(hunk.with_texts(change)?),
+            Self::Whole { path, text } => Self::Whole { path, text: change(&text)? },
+            other => other,
+        })
+    }
+
     /// Every path the block names.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let target = match self {
@@ -67,6 +76,19 @@ impl Replace {
         let divider = search.len()..search.len() + DIVIDER.len();
         let body = [search, DIVIDER, replace].concat();
         Self { path: path.to_owned(), line, anchor: None, body, dividers: vec![divider] }
+    }
+
+    fn with_texts<E>(self, change: &dyn Fn(&str) -> Result<String, E>) -> Result<Self, E> {
+        let (mut body, mut dividers, mut from) = (String::new(), Vec::new(), 0);
+        for divider in self.dividers {
+            body.push_str(&change(&self.body[from..divider.start])?);
+            dividers.push(body.len()..body.len() + divider.len());
+            body.push_str(&self.body[divider.clone()]);
+            from = divider.end;
+        }
+        body.push_str(&change(&self.body[from..])?);
+        let anchor = self.anchor.as_deref().map(change).transpose()?;
+        Ok(Self { anchor, body, dividers, ..self })
     }
 
     /// Every way to read the block as SEARCH and REPLACE.
