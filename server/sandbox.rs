@@ -58,7 +58,9 @@ pub struct Job {
     pub stdin: Vec<u8>,
     /// Wall clock limit, lowered from [`Limits::timeout`] for this job alone.
     pub timeout: Option<Duration>,
-    /// Absolute paths of regular files to bring back after the end; missing ones are left out.
+    /// Regular files to bring back after the end, by absolute path below `/work` or `/tmp`. `*` in a path stands for
+    /// any part of a name, `**` for any folders, `/` at its end for all files below. No link is followed. Left out:
+    /// what is missing, files above 8 MiB, and what comes after 4096 files or 32 MiB in all.
     pub collect: Vec<String>,
 }
 
@@ -108,7 +110,8 @@ pub struct Outcome {
     /// Why it could not be run and what to do, with [`Status::Error`] alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The collected files: path as asked for, bytes.
+    /// The collected files: path and bytes. Where a pattern asked for them, the program chose the names, which may
+    /// hold anything; bytes in them that are no UTF-8 are replaced by U+FFFD.
     #[serde(skip)]
     pub artifacts: Vec<(String, Vec<u8>)>,
 }

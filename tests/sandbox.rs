@@ -284,15 +284,24 @@ async fn artefacts_are_plain_files() {
         "sh",
         "-c",
         "echo fine > /tmp/fine; : > empty; ln -s /etc/passwd link; mkfifo fifo; mkdir dir; ln -s /etc up; \
-         head -c 9000000 /dev/zero > big; ln fine hard 2>/dev/null; true",
+         head -c 9000000 /dev/zero > big; ln fine hard 2>/dev/null; \
+         mkdir -p /tmp/reports/a; cd /tmp/reports; echo 1 > a/1.xml; echo 2 > 2.xml; ln -s /etc etc; mkfifo 3.xml",
     ]);
     let names =
         ["/tmp/fine", "/work/empty", "/work/link", "/work/fifo", "/work/dir", "/work/up/passwd", "/work/big"];
-    planted.collect =
-        names.iter().chain(&["/etc/passwd", "/work/../etc/passwd"]).map(|&name| name.into()).collect();
+    planted.collect = names
+        .iter()
+        .chain(&["/etc/passwd", "/work/../etc/passwd", "/tmp/reports/"])
+        .map(|&name| name.into())
+        .collect();
     if let Some(outcome) = check(planted, Status::Ok, Some(0), None).await {
-        let expect = [("/tmp/fine".to_owned(), b"fine\n".to_vec()), ("/work/empty".to_owned(), vec![])];
-        assert_eq!(outcome.artifacts, expect);
+        let expect = [
+            ("/tmp/fine", "fine\n"),
+            ("/work/empty", ""),
+            ("/tmp/reports/2.xml", "2\n"),
+            ("/tmp/reports/a/1.xml", "1\n"),
+        ];
+        assert_eq!(outcome.artifacts, expect.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())));
     }
 }
 

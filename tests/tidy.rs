@@ -239,19 +239,25 @@ fn each_protocol_has_one_home() {
 
 #[test]
 fn the_runner_needs_nothing_but_std() {
-    let path = "server/sandbox/runner.rs";
-    let text = std::fs::read_to_string(project().join(path)).expect("it is in the tree");
-    let source = Source { path: path.into(), text };
-    let uses: Vec<_> = source
-        .code()
-        .lines()
-        .filter(|line| line.trim_start().starts_with("use "))
-        .map(str::to_owned)
-        .collect();
-    let foreign: Vec<_> = uses
-        .into_iter()
-        .filter(|line| !line.trim_start().starts_with("use std::") && !line.contains("use super::"))
-        .collect();
+    let sources = rust();
+    let runner =
+        |path: &str| path == "server/sandbox/runner.rs" || path.starts_with("server/sandbox/runner/");
+    let parts: Vec<_> = sources.iter().filter(|source| runner(&source.path) && source.is_product()).collect();
+    let lists =
+        std::fs::read_to_string(project().join("server/sandbox/image.rs")).expect("it is in the tree");
+    let mut foreign = Vec::new();
+    for source in parts {
+        let path = source.path.trim_start_matches("server/sandbox/");
+        if !lists.contains(&format!("include_str!(\"{path}\")")) {
+            foreign.push(format!("{path}: is not put into the image"));
+        }
+        for line in source.code().lines().map(str::trim_start).filter(|line| line.starts_with("use ")) {
+            let local = ["use std::", "use super::"].iter().any(|start| line.starts_with(start));
+            if !local && path != "runner.rs" {
+                foreign.push(format!("{path}: {line}"));
+            }
+        }
+    }
     nothing_wrong(&foreign);
 }
 

@@ -214,7 +214,7 @@ impl Docker {
     ) -> Result<Option<Outcome>, SandboxError> {
         let wall = job.timeout.unwrap_or(self.options.limits.timeout).min(self.options.limits.timeout);
         let output_cap = self.options.limits.output_kib * 1024;
-        let mut reply = wire::Reply::new(job.collect.len(), output_cap);
+        let mut reply = wire::Reply::new(output_cap);
         let request = wire::encode(job, wall, output_cap);
         let ended = {
             let mut conversation = pin!(container.converse(&request, &mut reply, wall));
@@ -233,7 +233,7 @@ impl Docker {
         };
         drop(container);
         self.refill(spec);
-        let mut outcome = reply.outcome(record, &job.collect);
+        let mut outcome = reply.outcome(record);
         outcome.language.clone_from(&job.language);
         outcome.runtime.clone_from(&self.options.runtime);
         outcome.image.clone_from(&spec.image);

@@ -3,17 +3,18 @@
 use super::{Job, Outcome, Status};
 use std::time::Duration;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const STARTED: u8 = 1;
 const STDOUT: u8 = 2;
 const STDERR: u8 = 3;
 const ARTEFACT: u8 = 4;
-const RECORD: u8 = 5;
+const CONTENT: u8 = 5;
+const RECORD: u8 = 6;
 
 /// The runner sends no frame above this.
 const FRAME_MAX: usize = 128 * 1024;
-/// The runner sends no more of artefacts than this.
-const ARTEFACTS_MAX: usize = 33 << 20;
+/// The runner sends no more of artefacts than this, paths and content.
+const ARTEFACTS_MAX: usize = 64 << 20;
 
 /// The bytes of a job.
 pub(super) fn encode(job: &Job, wall: Duration, output_cap: u64) -> Vec<u8> {
@@ -54,7 +55,7 @@ pub(super) struct Reply {
     pub(super) record: Option<Record>,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
-    artefacts: Vec<Option<Vec<u8>>>,
+    artefacts: Vec<(String, Vec<u8>)>,
     artefacts_size: usize,
     output_cap: usize,
     /// Bytes of an unfinished frame.
@@ -66,9 +67,9 @@ pub(super) struct Reply {
 pub(super) struct Garbled;
 
 impl Reply {
-    /// For a job that wants so many artefacts back, and so many bytes of each stream.
-    pub(super) fn new(artefacts: usize, output_cap: u64) -> Reply {
-        Reply { artefacts: vec![None; artefacts], output_cap: output_cap as usize, ..Reply::default() }
+    /// For a job that may write so many bytes to each stream.
+    pub(super) fn new(output_cap: u64) -> Reply {
+        Reply { output_cap: output_cap as usize, ..Reply::default() }
     }
 
     /// Takes the next bytes, cut anywhere.
@@ -95,14 +96,16 @@ impl Reply {
             STARTED => self.started = true,
             STDOUT => append(&mut self.stdout, payload, self.output_cap),
             STDERR => append(&mut self.stderr, payload, self.output_cap),
-            ARTEFACT => {
-                let (index, chunk) = payload.split_first_chunk().ok_or(Garbled)?;
-                let artefact = self.artefacts.get_mut(u32::from_le_bytes(*index) as usize).ok_or(Garbled)?;
-                self.artefacts_size += chunk.len();
+            ARTEFACT | CONTENT => {
+                self.artefacts_size += payload.len();
                 if self.artefacts_size > ARTEFACTS_MAX {
                     return Err(Garbled);
                 }
-                artefact.get_or_insert_default().extend_from_slice(chunk);
+                if kind == ARTEFACT {
+                    self.artefacts.push((String::from_utf8_lossy(payload).into_owned(), Vec::new()));
+                } else {
+                    self.artefacts.last_mut().ok_or(Garbled)?.1.extend_from_slice(payload);
+                }
             }
             RECORD => self.record = Some(Record::parse(std::str::from_utf8(payload).map_err(|_| Garbled)?)?),
             _ => return Err(Garbled),
@@ -111,8 +114,7 @@ impl Reply {
     }
 
     /// The outcome, given how the run ended. The caller adds the names of language, runtime and image.
-    pub(super) fn outcome(self, record: Record, wanted: &[String]) -> Outcome {
-        let artefacts = wanted.iter().zip(self.artefacts);
+    pub(super) fn outcome(self, record: Record) -> Outcome {
         Outcome {
             status: record.status(),
             exit_code: record.code,
@@ -128,7 +130,7 @@ impl Reply {
             runtime: String::new(),
             image: String::new(),
             error: record.error,
-            artifacts: artefacts.filter_map(|(name, bytes)| Some((name.clone(), bytes?))).collect(),
+            artifacts: self.artefacts,
         }
     }
 }
@@ -225,31 +227,35 @@ mod tests {
             frame(STDOUT, b"out"),
             frame(STDERR, b"err\xff"),
             frame(STDOUT, b"put"),
-            frame(ARTEFACT, &[1, 0, 0, 0]),
-            frame(ARTEFACT, &[1, 0, 0, 0, b'x']),
+            frame(ARTEFACT, b"/tmp/a"),
+            frame(ARTEFACT, b"/tmp/\xff"),
+            frame(CONTENT, b"x"),
+            frame(CONTENT, b"y"),
             frame(RECORD, b"ended Exit\ncode 3\nnew thing\nwall_ms 5\n"),
         ]
         .concat();
         for size in 1..bytes.len() {
-            let mut reply = Reply::new(2, 5);
+            let mut reply = Reply::new(5);
             for chunk in bytes.chunks(size) {
                 reply.push(chunk).unwrap();
             }
             assert!(reply.started);
             let record = reply.record.clone().unwrap();
-            let outcome = reply.outcome(record, &["a".into(), "b".into()]);
+            let outcome = reply.outcome(record);
             assert_eq!((outcome.status, outcome.exit_code), (Status::ExitNonzero, Some(3)));
             assert_eq!((&*outcome.stdout, &*outcome.stderr), ("outpu", "err\u{fffd}"));
-            assert_eq!(outcome.artifacts, [("b".to_owned(), b"x".to_vec())]);
+            assert_eq!(
+                outcome.artifacts,
+                [("/tmp/a".to_owned(), vec![]), ("/tmp/\u{fffd}".to_owned(), b"xy".to_vec())]
+            );
         }
     }
 
     #[test]
     fn garbage_is_refused() {
-        let check = |bytes: &[u8]| assert_eq!(Reply::new(1, 5).push(bytes), Err(Garbled), "{bytes:?}");
+        let check = |bytes: &[u8]| assert_eq!(Reply::new(5).push(bytes), Err(Garbled), "{bytes:?}");
         check(&frame(9, b""));
-        check(&frame(ARTEFACT, b"1"));
-        check(&frame(ARTEFACT, &[1, 0, 0, 0]));
+        check(&frame(CONTENT, b"1"));
         check(&frame(RECORD, b"ended never\n"));
         check(&frame(RECORD, b"code x\n"));
         check(&[STDOUT, 255, 255, 255, 255]);
