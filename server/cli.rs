@@ -6,6 +6,7 @@ mod apply;
 mod demo;
 mod engine;
 mod program;
+mod replay;
 mod task;
 
 use crate::config::{self, Loaded};
@@ -71,6 +72,9 @@ enum Command {
     /// The sandbox's image and containers.
     #[command(subcommand)]
     Sandbox(engine::SandboxCommand),
+    /// Tasks of before.
+    #[command(subcommand)]
+    Tasks(TasksCommand),
     /// The settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -119,6 +123,22 @@ struct DoctorArgs {
 }
 
 #[derive(Debug, Subcommand)]
+enum TasksCommand {
+    /// Run a recorded task again with the recorded answers; no model is asked, nothing is written.
+    Replay {
+        /// What --record has written.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The workspace folder as it was then; default is the current one.
+        #[arg(long, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// JSON Schema of every setting.
     Schema,
@@ -148,6 +168,9 @@ pub async fn run(cli: Cli) -> u8 {
         Command::Demo(args) => demo::run(args, &load(&overrides, None)).await,
         Command::Doctor(args) => examine(args, &load(&overrides, Some(Path::new(".")))).await,
         Command::Sandbox(command) => engine::run(command, &load(&overrides, None)).await,
+        Command::Tasks(TasksCommand::Replay { file, workspace, json }) => {
+            replay::run(file, workspace, json, &overrides).await
+        }
         Command::Config(ConfigCommand::Schema) => print_json(&config::schema()),
         Command::Config(ConfigCommand::Show { workspace }) => {
             show(&load(&overrides, Some(workspace.as_deref().unwrap_or(Path::new(".")))))

@@ -10,6 +10,7 @@ mod interrupt;
 mod nvim;
 mod privacy;
 mod refusals;
+mod replay;
 mod run;
 mod vscode;
 

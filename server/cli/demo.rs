@@ -2,6 +2,7 @@
 //!
 //! The model is recorded, and said to be, unless `--model` asks for a real one. The sandbox is never recorded.
 
+use super::replay::Watcher;
 use super::{complain, engine, print, print_json, task};
 use crate::agent::Ports;
 use crate::agent::task::{Report, Target, Task};
@@ -72,7 +73,7 @@ async fn ask(ports: &Arc<Ports>, action: Action, root: &Path, plan: Option<Strin
     if action == Action::Plan {
         wanted.instruction = Some("Find out why the tests of this file fail, and plan the repair.".into());
     }
-    task::watch(ports.clone(), wanted).await
+    task::watch(ports.clone(), wanted, Watcher::None).await
 }
 
 fn finish(args: &DemoArgs, report: &Report) -> u8 {

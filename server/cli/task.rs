@@ -1,26 +1,27 @@
 //! `opendevagent plan|generate|fix|tests|review|explain`.
 
+use super::replay::{self, Watcher};
 use super::{TaskArgs, apply, complain, interrupted, print, print_json};
 use crate::agent::task::{Report, Stop, Target, Task};
 use crate::agent::{self, Emit, Ports};
 use crate::config::Loaded;
 use crate::event::{Action, Kind, lines};
-use crate::model::Model;
-use crate::model::replay::{Recorder, Replay};
+use crate::model::replay::{Recorder, Replay, Transcript};
+use crate::model::{Model, ModelError};
 use crate::verdict::Level;
 use crate::wiring;
 use crate::workspace::Documents;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
 pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8 {
     let root = args.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
     let loaded = super::load(overrides, Some(&root));
     let mut task = Task::new(action, root.clone());
-    let ports = match prepare(&mut task, &args, &loaded) {
-        Ok(ports) => ports,
+    let (ports, watcher) = match prepare(&mut task, &args, &loaded) {
+        Ok(ready) => ready,
         Err(stop) => {
             complain(&format!("opendevagent: {stop}"));
             let code = stop.exit_code();
@@ -31,7 +32,7 @@ pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8
         }
     };
     ports.sandbox.sweep().await;
-    let mut report = watch(ports, task).await;
+    let mut report = watch(ports, task, watcher).await;
     if args.apply {
         write(&root, &mut report);
     }
@@ -44,7 +45,7 @@ pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8
 }
 
 /// Completes the task from the command line, and connects what it needs.
-fn prepare(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<Arc<Ports>, Stop> {
+fn prepare(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<(Arc<Ports>, Watcher), Stop> {
     task.root = absolute(&task.root)?;
     task.target =
         args.target.as_deref().map(|text| target(text, &task.root, args.workspace.is_some())).transpose()?;
@@ -53,29 +54,35 @@ fn prepare(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<Arc<Port
     if task.target.is_none() && task.instruction.is_none() && task.action != Action::Fix {
         return Err(Stop::Usage(format!("say what to {}: a FILE, or -m TEXT", task.action.name())));
     }
-    Ok(Arc::new(wiring::ports(loaded, model(args, loaded)?)))
+    let (model, watcher) = model(task, args, loaded)?;
+    Ok((Arc::new(wiring::ports(loaded, model)), watcher))
 }
 
-/// The model: a recorded one, or the server, recorded if wished.
-fn model(args: &TaskArgs, loaded: &Loaded) -> Result<Arc<dyn Model>, Stop> {
+/// The model: a recorded one, or the server, recorded if wished; and who else watches the task.
+fn model(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<(Arc<dyn Model>, Watcher), Stop> {
+    let unusable = |error: ModelError| Stop::Usage(error.to_string());
     if let Some(path) = &args.replay {
-        let replay = Replay::open(path).map_err(|error| Stop::Usage(error.to_string()))?;
+        let replay = Replay::open(path).map_err(unusable)?;
         complain(&format!("Warning: {}", replay.describe()));
-        return Ok(Arc::new(replay));
+        if let Some(nonce) = replay.header()["task"]["nonce"].as_str() {
+            nonce.clone_into(&mut task.nonce);
+        }
+        let watcher = Watcher::Compare(Mutex::new(replay.checks().to_vec().into()));
+        return Ok((Arc::new(replay), watcher));
     }
     let keys = Arc::new(wiring::Keys::new(&loaded.settings, None));
     let server = wiring::model(&loaded.settings, keys).map_err(|error| Stop::Model(error.to_string()))?;
-    Ok(match &args.record {
-        Some(path) => {
-            Arc::new(Recorder::create(server, path).map_err(|error| Stop::Usage(error.to_string()))?)
-        }
-        None => Arc::new(server),
-    })
+    let Some(path) = &args.record else { return Ok((Arc::new(server), Watcher::None)) };
+    let transcript = Transcript::create(path, &replay::header(task, args, loaded)).map_err(unusable)?;
+    let transcript = Arc::new(transcript);
+    let recorder = Recorder { model: server, transcript: transcript.clone() };
+    Ok((Arc::new(recorder), Watcher::Record(transcript)))
 }
 
 /// Runs a task with its progress on standard error, until it ends or is interrupted.
-pub(super) async fn watch(ports: Arc<Ports>, task: Task) -> Report {
-    let emit: Emit = Arc::new(|kind: Kind| {
+pub(super) async fn watch(ports: Arc<Ports>, task: Task, watcher: Watcher) -> Report {
+    let emit: Emit = Arc::new(move |kind: Kind| {
+        watcher.see(&kind);
         if let Some(line) = lines::line(&kind) {
             complain(&line);
         }

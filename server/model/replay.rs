@@ -1,29 +1,35 @@
 //! Transcripts: [`Replay`] answers from one without asking a model, [`Recorder`] writes one.
 //!
-//! JSON Lines, one per call: `{"agent","model","prompt_sha256"?,"reply":{"text","finish","model","usage"}}`.
+//! JSON Lines. The first tells what was asked (`{"opendevagent": VERSION, ...}`); then, in their order, one line per
+//! call (`{"agent","model","prompt","reply":{"text","finish","model","usage"}}`) and one per check
+//! (`{"check":{...}}`); the last tells how it ended (`{"ended":{...}}`). Without keys: it serves as a bug report.
 
 use super::{Agent, Call, Heard, Message, Model, ModelError, Reply, redact};
-use crate::text;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The pieces in which a replayed answer is heard, in characters.
 const PIECE: usize = 64;
 /// Most bytes of a transcript.
 const MOST_BYTES: u64 = 64 << 20;
+/// Most characters shown of a line that differs.
+const MOST_SHOWN: usize = 120;
 
+/// One call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Line {
     agent: Agent,
     /// The model that was asked; the one that answered is in the reply.
     model: String,
+    /// Without it any prompt fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    prompt_sha256: Option<String>,
+    prompt: Option<Vec<Message>>,
     reply: Reply,
 }
 
@@ -31,6 +37,8 @@ struct Line {
 #[derive(Debug)]
 pub struct Replay {
     name: String,
+    header: Value,
+    checks: Vec<Value>,
     /// With their line numbers, from 1.
     lines: Vec<(usize, Line)>,
     next: AtomicUsize,
@@ -51,15 +59,32 @@ impl Replay {
 
     /// Reads a transcript; `name` is what people are told. Empty lines are passed over.
     pub fn from_str(name: &str, text: &str) -> Result<Self, ModelError> {
-        let mut lines = Vec::new();
+        let (mut lines, mut checks, mut header) = (Vec::new(), Vec::new(), Value::Null);
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let number = index + 1;
-            let line = serde_json::from_str(line).map_err(|error| {
+            let wrong = |error: serde_json::Error| {
                 ModelError::Malformed(format!("{name} line {number} is no line of a transcript: {error}"))
-            })?;
-            lines.push((number, line));
+            };
+            let mut value: Value = serde_json::from_str(line).map_err(wrong)?;
+            if value.get("opendevagent").is_some() {
+                header = value;
+            } else if let Some(check) = value.get_mut("check") {
+                checks.push(check.take());
+            } else if value.get("ended").is_none() {
+                lines.push((number, serde_json::from_value(value).map_err(wrong)?));
+            }
         }
-        Ok(Self { name: name.to_owned(), lines, next: AtomicUsize::new(0) })
+        Ok(Self { name: name.to_owned(), header, checks, lines, next: AtomicUsize::new(0) })
+    }
+
+    /// What was asked when it was recorded; null where that was not written.
+    pub fn header(&self) -> &Value {
+        &self.header
+    }
+
+    /// What the checks showed when it was recorded.
+    pub fn checks(&self) -> &[Value] {
+        &self.checks
     }
 
     fn answer(&self, call: &Call) -> Result<Reply, ModelError> {
@@ -78,11 +103,13 @@ impl Replay {
             let (then, now) = (line.agent.name(), call.agent.name());
             return Err(diverged(format!("line {number} answers the {then}, and the {now} asks")));
         }
-        match &line.prompt_sha256 {
-            Some(recorded) if *recorded != prompt_sha256(&call.messages) => {
-                Err(diverged(format!("line {number} answers another prompt of the {}", call.agent.name())))
-            }
-            _ => Ok(line.reply.clone()),
+        match line.prompt.as_deref().and_then(|then| difference(then, &call.messages)) {
+            Some(difference) => Err(diverged(format!(
+                "call {} asks the {} something else: {difference}",
+                index + 1,
+                call.agent.name()
+            ))),
+            None => Ok(line.reply.clone()),
         }
     }
 }
@@ -114,40 +141,55 @@ impl Model for Replay {
     }
 }
 
-/// Passes every call on to `model` and appends what was answered, keys hidden, to a transcript.
+/// A transcript that is being written.
 #[derive(Debug)]
-pub struct Recorder<M> {
-    model: M,
+pub struct Transcript {
     name: String,
     file: Mutex<File>,
 }
 
-impl<M: Model> Recorder<M> {
-    /// Opens the transcript at `path`, for its owner only where it is new; fails if it cannot be written.
-    pub fn create(model: M, path: &Path) -> Result<Self, ModelError> {
+impl Transcript {
+    /// Begins a new transcript at `path`, for its owner only where it is new, with its first line.
+    pub fn create(path: &Path, header: &Value) -> Result<Self, ModelError> {
         let name = path.display().to_string();
         let mut options = OpenOptions::new();
-        options.append(true).create(true);
+        options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path).map_err(|error| unwritten(&name, &error))?;
-        Ok(Self { model, name, file: Mutex::new(file) })
+        let transcript = Self { name, file: Mutex::new(file) };
+        transcript.write(header)?;
+        Ok(transcript)
     }
 
-    fn write(&self, call: &Call, reply: &Reply) -> Result<(), ModelError> {
-        let line = Line {
-            agent: call.agent,
-            model: redact::redact(&call.model),
-            prompt_sha256: Some(prompt_sha256(&call.messages)),
-            reply: Reply { text: redact::redact(&reply.text), ..reply.clone() },
-        };
+    /// Adds a line, keys hidden.
+    pub fn write(&self, line: &impl Serialize) -> Result<(), ModelError> {
         let write = || {
-            let mut bytes = serde_json::to_vec(&line)?;
+            let mut value = serde_json::to_value(line)?;
+            hide(&mut value);
+            let mut bytes = serde_json::to_vec(&value)?;
             bytes.push(b'\n');
             self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes)
         };
         write().map_err(|error| unwritten(&self.name, &error))
     }
+}
+
+/// Redacts every text in `value`.
+fn hide(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = redact::redact(text),
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::Object(fields) => fields.values_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+/// Passes every call on to `model` and writes down what was answered.
+#[derive(Debug)]
+pub struct Recorder<M> {
+    pub model: M,
+    pub transcript: Arc<Transcript>,
 }
 
 impl<M: Model> Model for Recorder<M> {
@@ -158,7 +200,12 @@ impl<M: Model> Model for Recorder<M> {
     ) -> BoxFuture<'a, Result<Reply, ModelError>> {
         Box::pin(async move {
             let reply = self.model.complete(call, heard).await?;
-            self.write(call, &reply)?;
+            self.transcript.write(&Line {
+                agent: call.agent,
+                model: call.model.clone(),
+                prompt: Some(call.messages.clone()),
+                reply: reply.clone(),
+            })?;
             Ok(reply)
         })
     }
@@ -176,19 +223,31 @@ fn unwritten(name: &str, error: &std::io::Error) -> ModelError {
     ModelError::Refused(format!("cannot write the transcript {name}: {error}; give --record another file"))
 }
 
-/// Of the messages' words, in lower-case hexadecimal. Times and the names of temporary files differ from run to
-/// run, so digits, the letters of hexadecimal numbers, dots and blanks are left out.
-fn prompt_sha256(messages: &[Message]) -> String {
-    let varies = |c: &char| c.is_ascii_hexdigit() || c.is_whitespace() || *c == '.';
-    let words: String =
-        messages.iter().flat_map(|message| message.content.chars()).filter(|c| !varies(c)).collect();
-    text::sha256(words.as_bytes())
+/// Where `now` first differs from what was recorded. Times and the names of temporary files differ from run to run,
+/// so digits, the letters of hexadecimal numbers, dots and blanks do not count.
+fn difference(then: &[Message], now: &[Message]) -> Option<String> {
+    let words = |line: &str| {
+        let varies = |c: &char| c.is_ascii_hexdigit() || c.is_whitespace() || *c == '.';
+        redact::redact(line).chars().filter(|c| !varies(c)).collect::<String>()
+    };
+    let lines = |messages: &[Message]| -> Vec<String> {
+        messages.iter().flat_map(|message| message.content.lines()).map(str::to_owned).collect()
+    };
+    let (then, now) = (lines(then), lines(now));
+    let at = (0..then.len().max(now.len()))
+        .find(|&at| then.get(at).map(|line| words(line)) != now.get(at).map(|line| words(line)))?;
+    let shown = |line: Option<&String>| match line {
+        Some(line) => format!("`{}`", redact::excerpt(line, None, MOST_SHOWN)),
+        None => "the end".to_owned(),
+    };
+    Some(format!("line {} of the prompt was {}, is {}", at + 1, shown(then.get(at)), shown(now.get(at))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{Finish, Role, Usage};
+    use serde_json::json;
 
     fn call(agent: Agent, prompt: &str) -> Call {
         Call {
@@ -237,13 +296,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_fit_says_where() {
-        let other = format!(r#""prompt_sha256":"{}","#, "0".repeat(64));
+        let other = r#""prompt":[{"role":"user","content":"one 12.5 s\ntwo"}],"#;
         for (line, expect) in [
             (line("coder", "", "x"), "line 1 answers the coder, and the architect asks"),
-            (line("architect", &other, "x"), "line 1 answers another prompt of the architect"),
+            (
+                line("architect", other, "x"),
+                "call 1 asks the architect something else: line 2 of the prompt was `two`, is the end",
+            ),
         ] {
-            let error =
-                ask(&Replay::from_str("t", &line).unwrap(), Agent::Architect, "p").await.0.unwrap_err();
+            let error = ask(&Replay::from_str("t", &line).unwrap(), Agent::Architect, "one 7.25 s")
+                .await
+                .0
+                .unwrap_err();
             assert!(matches!(&error, ModelError::Diverged(why) if why.contains(expect)), "{error}");
         }
         let error = Replay::from_str("t", "\n{\"agent\":\"cook\"}").unwrap_err().to_string();
@@ -256,10 +320,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.jsonl");
         let first = Replay::from_str("t", &line("coder", "", "use sk-or-v1-0123456789abcdef")).unwrap();
-        let recorder = Recorder::create(first, &path).unwrap();
+        let transcript = Transcript::create(&path, &json!({"opendevagent": "0", "task": "t"})).unwrap();
+        let recorder = Recorder { model: first, transcript: Arc::new(transcript) };
         let reply = ask(&recorder, Agent::Coder, "p").await.0.unwrap();
         assert_eq!(reply.text, "use sk-or-v1-0123456789abcdef");
         assert!(ask(&recorder, Agent::Coder, "p").await.0.is_err());
+        recorder.transcript.write(&json!({"check": {"status": "ok"}})).unwrap();
+        let written = Replay::open(&path).unwrap();
+        assert_eq!(
+            (&written.header()["task"], written.checks()),
+            (&json!("t"), &[json!({"status": "ok"})][..])
+        );
         let again = ask(&Replay::open(&path).unwrap(), Agent::Coder, "p").await.0.unwrap();
         assert_eq!(again, Reply { text: "use sk-or-v1-***".into(), ..reply });
         let usage =
