@@ -219,6 +219,22 @@ impl Editor {
         self.unread.clear();
     }
 
+    /// Reads past messages of these methods.
+    pub(crate) fn ignore(&mut self, methods: &[&str]) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.unread.push_back(message);
+        }
+        self.unread.retain(|message| {
+            let method = message["method"].as_str().unwrap_or("");
+            !methods.contains(&method) && !CHATTER.contains(&method)
+        });
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Closes the server's input.
     pub(crate) fn hang_up(&mut self) {
         self.input = None;

@@ -1,5 +1,7 @@
 //! The sandbox against a real engine. Set `OPENDEVAGENT_DOCKER_TESTS=1`; otherwise each test says that it skips.
 
+mod endurance;
+mod engine;
 mod pool;
 
 use opendevagent::sandbox::docker::{Docker, DockerOptions};
@@ -379,14 +381,16 @@ fn listed(label: &str) -> Vec<String> {
 }
 
 /// Polls, because the engine works at its own pace; ends in a panic after half a minute.
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..300 {
-        if holds() {
-            return;
-        }
+async fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    eventually_within(Duration::from_secs(30), what, holds).await;
+}
+
+async fn eventually_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < patience, "never: {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("never: {what}");
 }
 
 #[tokio::test]

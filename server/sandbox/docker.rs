@@ -48,7 +48,7 @@ const CONTAINERS: usize = 8;
 /// For calls that the engine answers from memory.
 const CALL: Duration = Duration::from_secs(10);
 /// For create, start and remove, on a loaded machine.
-const SLOW_CALL: Duration = Duration::from_secs(60);
+const SLOW_CALL: Duration = Duration::from_secs(30);
 /// A short program has the machine to itself; beside a longer one the next container is started.
 const HEAD_START: Duration = Duration::from_millis(50);
 

@@ -26,7 +26,8 @@ pub(super) fn scheme(host: &str) -> Result<Scheme<'_>, SandboxError> {
 }
 
 pub(super) fn open(host: &str) -> Result<bollard::Docker, SandboxError> {
-    let (seconds, version) = (SLOW_CALL.as_secs(), bollard::API_DEFAULT_VERSION);
+    // Later than the deadline of any call: that one can say what was being done.
+    let (seconds, version) = ((SLOW_CALL * 2).as_secs(), bollard::API_DEFAULT_VERSION);
     let opened = match scheme(host)? {
         #[cfg(unix)]
         Scheme::Unix(path) => bollard::Docker::connect_with_unix(path, seconds, version),
