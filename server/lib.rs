@@ -1,11 +1,12 @@
 //! OpenDevAgent: a language server that plans, writes and repairs code, and proves it in a sandbox first.
 //!
 //! # Code map
-//! Left knows nothing of right: `text < workspace < {verdict, event, model, sandbox} < agent < wiring < {lsp, doctor} < cli`.
+//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < agent < wiring < {lsp, doctor} < cli`.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`text`] | spans, edits, minimal diffs, position encodings; pure |
+//! | [`syntax`] | a source file as its grammar reads it: syntax errors, definitions, references; pure |
 //! | [`workspace`] | open buffers over files; the frozen snapshot of a task; what may never leave |
 //! | [`config`] | every setting, declared once |
 //! | [`model`] | what a model is asked and answers; any OpenAI-compatible server, recorded answers |
@@ -37,6 +38,7 @@ pub mod event;
 pub mod lsp;
 pub mod model;
 pub mod sandbox;
+pub mod syntax;
 pub mod text;
 pub mod verdict;
 pub mod wiring;

@@ -5,12 +5,14 @@
 
 mod diff;
 mod position;
+mod rebase;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use diff::line_ops;
 pub use diff::{diff, unified};
 pub use position::{Encoding, Lines, Position, rope_change, rope_offset};
+pub use rebase::{Stale, rebase};
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;

@@ -10,6 +10,7 @@ use std::path::Path;
 /// The modules of the library, from the one that knows nothing to the one that knows all.
 const ORDER: &[&str] = &[
     "text",
+    "syntax",
     "workspace",
     "sandbox",
     "model",
@@ -27,6 +28,7 @@ const ORDER: &[&str] = &[
 /// Who may name a crate: paths begin with one of these.
 const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["server/model/openai"]),
+    ("tree_sitter", &["server/syntax"]),
     ("bollard", &["server/sandbox/docker", "server/sandbox/image"]),
     ("tower_lsp", &["server/lsp"]),
     ("lsp_types", &["server/lsp"]),

@@ -8,6 +8,7 @@ mod parse;
 mod path;
 mod place;
 mod refusal;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,10 @@ pub use path::{check_path, needs_confirmation};
 pub use place::Closest;
 pub use refusal::Refusal;
 
-use place::{Change, File, Line, Miss, cut};
+use crate::syntax;
+use crate::text::lines;
+use place::{File, Line, Miss, cut};
+use rewrite::{Change, Clash};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A whole-file answer may not drop more than half of a file longer than this many lines.
@@ -135,6 +139,10 @@ impl Draft<'_> {
             return Err(Refusal::Binary { path: path.to_owned() });
         }
         elision::check(path, before.unwrap_or_default(), &after)?;
+        if let Some(line) = syntax::new_error(path, before.unwrap_or_default(), &after) {
+            let text = lines(&after).nth(line - 1).unwrap_or_default().trim().chars().take(120).collect();
+            return Err(Refusal::Syntax { path: path.to_owned(), line, text });
+        }
         Ok(Some(after))
     }
 }
@@ -149,7 +157,7 @@ fn whole(path: &str, before: &str, text: &str) -> Result<String, Refusal> {
         return Err(Refusal::Shrinks { path: path.to_owned(), before: old, after: new });
     }
     let change = Change { place: file.whole(), search, replace };
-    Ok(file.rewrite(&[change]).expect("the whole file is not shifted"))
+    Ok(file.rewrite(&[change]).expect("one change that is not shifted clashes with nothing"))
 }
 
 /// The file with every hunk applied.
@@ -161,18 +169,15 @@ fn edited(path: &str, before: &str, hunks: &[&Replace]) -> Result<String, Refusa
             found.push((hunk.line, change));
         }
     }
-    found.sort_by_key(|(_, change)| change.place.lines.start);
-    for pair in found.windows(2) {
-        if pair[0].1.place.lines.end > pair[1].1.place.lines.start {
-            return Err(Refusal::Overlap {
-                path: path.to_owned(),
-                first: pair[0].0.min(pair[1].0),
-                second: pair[0].0.max(pair[1].0),
-            });
-        }
-    }
     let (in_reply, changes): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    file.rewrite(&changes).map_err(|at| Refusal::Indent { path: path.to_owned(), line: in_reply[at] })
+    file.rewrite(&changes).map_err(|clash| match clash {
+        Clash::Shallow(at) => Refusal::Indent { path: path.to_owned(), line: in_reply[at] },
+        Clash::Overlap(one, other) => Refusal::Overlap {
+            path: path.to_owned(),
+            first: in_reply[one].min(in_reply[other]),
+            second: in_reply[one].max(in_reply[other]),
+        },
+    })
 }
 
 /// Where a hunk stands in the original. `None`: it changes nothing, so its place does not matter.

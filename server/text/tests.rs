@@ -278,3 +278,51 @@ fn line_operations_have_no_gaps() {
         assert_eq!(end, (old.len(), new.len()));
     }
 }
+
+#[test]
+fn edits_follow_changes_elsewhere() {
+    let check = |old: &str, wanted: &str, new: &str, expect: Option<&str>| {
+        let edits = diff(old, wanted);
+        let seen = rebase(&edits, old, new).ok().map(|edits| edits.apply(new));
+        assert_eq!(seen.as_deref(), expect, "{old:?} -> {wanted:?} on {new:?}");
+    };
+    check("a\nb\nc\nd\n", "a\nb\nc\nD\n", "A\nb\nc\nd\n", Some("A\nb\nc\nD\n"));
+    check("a\nb\nc\nd\n", "A\nb\nc\nd\n", "a\nb\nc\nd\nnew\n", Some("A\nb\nc\nd\nnew\n"));
+    check("a\nb\nc\nd\n", "A\nb\nc\nd\n", "a\nb\nc\nd\n", Some("A\nb\nc\nd\n"));
+    check("a\nb\nc\n", "a\nB\nc\n", "é😀\r\na\nb\nc\n", Some("é😀\r\na\nB\nc\n"));
+    check("a\nb\nc\n", "a\nB\nc\n", "a\nx\nc\n", None);
+    check("a\nbb cc\nc\n", "a\nbb CC\nc\n", "a\nBB cc\nc\n", None);
+    check("a\nc\n", "a\nb\nc\n", "a\nx\nc\n", None);
+    check("a\nc\n", "a\nc\nb\n", "a\nc\nx\n", None);
+    check("a\n", "new\na\n", "x\na\n", None);
+    check("", "a\n", "b\n", None);
+}
+
+/// Two sets of edits, each far from the other, give the same text in either order.
+#[test]
+fn rebased_edits_give_what_both_asked_for() {
+    let mut random = Random(17);
+    let mut landed = 0;
+    for round in 0..2_000 {
+        let lines: Vec<String> =
+            (0..20).map(|line| format!("{line} {}", random.text(6).replace(['\r', '\n'], "é"))).collect();
+        let changed = |at: usize, word: &str| {
+            let mut lines = lines.clone();
+            lines[at] = word.to_owned();
+            lines.join("\r\n")
+        };
+        let (one, other) = (random.below(20), random.below(20));
+        let (old, mine, new) = (lines.join("\r\n"), changed(one, "mine"), changed(other, "yours"));
+        match rebase(&diff(&old, &mine), &old, &new) {
+            Ok(edits) => {
+                let mut both = lines.clone();
+                (both[one], both[other]) = ("mine".into(), "yours".into());
+                assert_ne!(one, other, "round {round}");
+                assert_eq!(edits.apply(&new), both.join("\r\n"), "round {round}");
+                landed += 1;
+            }
+            Err(_) => assert!(one.abs_diff(other) < 2, "round {round}: {one} {other}"),
+        }
+    }
+    assert!(landed > 1_000, "{landed} landed");
+}

@@ -1,8 +1,6 @@
-//! Finds where the SEARCH text of a block stands in a file, and writes the block's lines in its place.
+//! Finds where the SEARCH text of a block stands in a file.
 
-use crate::text::{Eol, line_ops, lines, split_end};
-use similar::DiffOp;
-use std::borrow::Cow;
+use crate::text::{Eol, lines, split_end};
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
@@ -20,8 +18,8 @@ const BOM: char = '\u{feff}';
 
 /// A file cut into lines. What the lines do not hold (the byte order mark, how the last line ends) is kept.
 pub(super) struct File<'a> {
-    bom: bool,
-    eol: Eol,
+    pub(super) bom: bool,
+    pub(super) eol: Eol,
     pub(super) lines: Vec<Line<'a>>,
 }
 
@@ -29,7 +27,7 @@ pub(super) struct File<'a> {
 pub(super) struct Line<'a> {
     pub(super) text: &'a str,
     /// Empty on a last line without a line ending.
-    end: &'a str,
+    pub(super) end: &'a str,
 }
 
 /// Where a SEARCH text stands.
@@ -38,24 +36,13 @@ pub(super) struct Place {
     /// Lines of the file, counted from 0.
     pub(super) lines: Range<usize>,
     /// For each SEARCH line the file line that it names; `None` for a blank line the file does not have.
-    names: Vec<Option<usize>>,
-    shift: Shift,
-}
-
-/// A line to be written: its content and its ending.
-type Written<'a> = (Cow<'a, str>, &'a str);
-
-/// What shall stand at a place instead of what was searched for.
-#[derive(Debug)]
-pub(super) struct Change<'a> {
-    pub(super) place: Place,
-    pub(super) search: Vec<Line<'a>>,
-    pub(super) replace: Vec<Line<'a>>,
+    pub(super) names: Vec<Option<usize>>,
+    pub(super) shift: Shift,
 }
 
 /// How the indentation of the file differs from that of the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Shift {
+pub(super) enum Shift {
     /// The file has this before every line of the block.
     Add(String),
     /// The block has this before every line of the file.
@@ -110,66 +97,6 @@ impl<'a> File<'a> {
     /// The place that is the whole file.
     pub(super) fn whole(&self) -> Place {
         Place::at(0, self.lines.len())
-    }
-
-    /// The file with every change made. `changes` are disjoint and in the order of the file. Lines that are in
-    /// both SEARCH and REPLACE keep their bytes; the others get the file's line endings. The byte order mark
-    /// stays, and so does whether the last line ends. The error is the index of the change with a line that is
-    /// indented too little to be shifted as the others are.
-    pub(super) fn rewrite(&self, changes: &[Change<'_>]) -> Result<String, usize> {
-        let mut written = Vec::new();
-        let mut next = 0;
-        for (at, change) in changes.iter().enumerate() {
-            written.extend(self.kept(next..change.place.lines.start));
-            self.rewrite_one(change, &mut written).ok_or(at)?;
-            next = change.place.lines.end;
-        }
-        written.extend(self.kept(next..self.lines.len()));
-        Ok(self.join(&written))
-    }
-
-    fn rewrite_one<'t>(&self, change: &Change<'t>, written: &mut Vec<Written<'a>>) -> Option<()> {
-        let Change { place, search, replace } = change;
-        let texts = |lines: &[Line<'t>]| lines.iter().map(|line| line.text).collect::<Vec<_>>();
-        let (old, new) = (texts(search), texts(replace));
-        let mut next = place.lines.start;
-        for op in line_ops(&old, &new) {
-            let equal = matches!(op, DiffOp::Equal { .. });
-            let named: Vec<_> = op.old_range().filter_map(|index| place.names[index]).collect();
-            for &line in &named {
-                // Blank lines that the block left out stand before the line it names.
-                written.extend(self.kept(next..line + usize::from(equal)));
-                next = line + 1;
-            }
-            for (nth, index) in op.new_range().enumerate().filter(|_| !equal) {
-                let near = named.get(nth).copied().unwrap_or(next.saturating_sub(1));
-                written.push((place.shift.apply(new[index])?.into(), self.end_near(near)));
-            }
-        }
-        written.extend(self.kept(next..place.lines.end));
-        Some(())
-    }
-
-    fn kept(&self, lines: Range<usize>) -> impl Iterator<Item = Written<'a>> {
-        self.lines[lines].iter().map(|line| (line.text.into(), line.end))
-    }
-
-    /// How a line written at line `at` ends.
-    fn end_near(&self, at: usize) -> &'a str {
-        let ends = self.lines.get(at).map(|line| line.end);
-        ends.filter(|end| !end.is_empty()).unwrap_or(self.eol.as_str())
-    }
-
-    fn join(&self, lines: &[Written<'_>]) -> String {
-        let ended = self.lines.last().is_none_or(|line| !line.end.is_empty());
-        let mut text = String::from(if self.bom { "\u{feff}" } else { "" });
-        for (at, (content, end)) in lines.iter().enumerate() {
-            text.push_str(content);
-            if at + 1 < lines.len() || ended {
-                text.push_str(if end.is_empty() { self.eol.as_str() } else { end });
-            }
-        }
-        text
     }
 
     /// The region that shares most with `search`, for the message of a refusal. Linear in both.
@@ -251,7 +178,7 @@ impl Shift {
     }
 
     /// A line of the block as it stands in the file; `None` when it is indented less than the shift takes away.
-    fn apply(&self, line: &str) -> Option<String> {
+    pub(super) fn apply(&self, line: &str) -> Option<String> {
         if line.trim().is_empty() {
             return Some(line.to_owned());
         }

@@ -74,6 +74,11 @@ pub enum Refusal {
          for the lines that change"
     )]
     Shrinks { path: String, before: usize, after: usize },
+    #[error(
+        "{path}: after the edit line {line} is a syntax error that was not there before (`{text}`); send an edit \
+         that leaves the file well-formed"
+    )]
+    Syntax { path: String, line: usize, text: String },
     #[error("{path} is binary (it holds NUL bytes); only text files can be edited")]
     Binary { path: String },
     #[error("the answer changes nothing: SEARCH and REPLACE are the same; send the changed lines")]

@@ -127,6 +127,54 @@ fn what_is_not_there_is_refused() {
 }
 
 #[test]
+fn blocks_may_share_unchanged_lines() {
+    let file = "1\n2\n3\n4\n5\n6\n7\n";
+    let two = |first: (&str, &str), second: (&str, &str)| {
+        block("`f`", first.0, first.1) + &block("`f`", second.0, second.1)
+    };
+    let lands = |first, second, expect: &str| {
+        for reply in [two(first, second), two(second, first)] {
+            assert_eq!(after(&[("f", file)], &reply), [("f".into(), Some(expect.into()))], "{reply}");
+        }
+    };
+    lands(("1\n2\n3\n4\n", "1\nB\n3\n4\n"), ("3\n4\n5\n6\n", "3\n4\n5\nF\n"), "1\nB\n3\n4\n5\nF\n7\n");
+    lands(("1\n2\n3\n", "1\nnew\n2\n3\n"), ("2\n3\n4\n", "2\n3\n"), "1\nnew\n2\n3\n5\n6\n7\n");
+    lands(("2\n", "B\n"), ("3\n", "C\n"), "1\nB\nC\n4\n5\n6\n7\n");
+    let clash = |first, second| {
+        for reply in [two(first, second), two(second, first)] {
+            reply_refused(&[("f", file)], &reply, "change the same lines");
+        }
+    };
+    // One changes what the other keeps, or wants beside what it keeps.
+    clash(("1\n2\n3\n", "1\nB\n3\n"), ("2\n3\n4\n", "2\n3\nD\n"));
+    clash(("1\n2\n3\n4\n", "1\n2\nnew\n3\n4\n"), ("2\n3\n4\n5\n", "2\n3\n4\nE\n"));
+    clash(("2\n", "B\n"), ("2\n3\n", "C\n"));
+    clash(("2\n", "2\nx\n"), ("3\n", "y\n3\n"));
+    clash(("2\n3\n", "2\nx\n3\n"), ("2\n3\n", "2\ny\n3\n"));
+}
+
+#[test]
+fn edits_that_break_the_syntax_are_refused() {
+    let file = "def f(x):\n    return (x)\n";
+    let reply = |to: &str| block("a.py", "    return (x)\n", to);
+    reply_refused(
+        &[("a.py", file)],
+        &reply("    return (x\n"),
+        "line 2 is a syntax error that was not there",
+    );
+    reply_refused(&[("a.py", file)], "a.py\n```\ndef f(:\n```\n", "after the edit line 1 is a syntax error");
+    reply_refused(&[], "b.js\n```\nlet x = 1;\nlet y = {;\n```\n", "(`let y = {;`)");
+    let broken = "x = )\n".to_owned() + file;
+    let still = after(&[("a.py", &broken)], &reply("    return x\n"));
+    assert_eq!(
+        still,
+        [("a.py".into(), Some("x = )\ndef f(x):\n    return x\n".into()))],
+        "it was broken before"
+    );
+    assert!(run(&[("a.txt", file)], &block("a.txt", "    return (x)\n", "    return (x\n")).is_ok());
+}
+
+#[test]
 fn creation() {
     let new = |files: &[(&str, &str)], text: &str| {
         assert_eq!(after(files, &block("n/f.txt", "", text)), [("n/f.txt".into(), Some(text.to_owned()))]);
