@@ -211,13 +211,6 @@ impl<'a> Work<'a> {
             .await
             .map_err(|error| Stop::Usage(format!("the workspace could not be read: {error}")))?
             .map_err(|error| Stop::Usage(format!("{} cannot be read: {error}", self.task.root.display())))?;
-        if !snapshot.left_out.is_empty() {
-            let many = snapshot.left_out.len();
-            self.note(
-                Note::Warning,
-                format!("{many} large files are left out of the sandbox, e.g. {}", snapshot.left_out[0]),
-            );
-        }
         let options = &self.ports.options;
         let target = self.task.target.as_ref().map(|target| target.path.as_str());
         if let Some(path) = target {

@@ -6,7 +6,9 @@
 pub mod docker;
 pub mod image;
 pub mod language;
+mod view;
 
+use crate::workspace::Snapshot;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::sync::Arc;
@@ -48,7 +50,9 @@ pub struct Job {
     pub task: String,
     /// Key of a row of `languages.toml`; picks the image. `None`: the image that holds all languages.
     pub language: Option<String>,
-    /// The files the program sees, below its working directory `/work`.
+    /// The workspace, which the program sees as its working directory `/work`.
+    pub workspace: Option<Snapshot>,
+    /// Files laid over it.
     pub files: Vec<JobFile>,
     /// Program and arguments, no shell in between.
     pub argv: Vec<String>,
@@ -107,6 +111,9 @@ pub struct Outcome {
     pub language: Option<String>,
     pub runtime: String,
     pub image: String,
+    /// Files of the workspace that were too many or too large to be there: path and size.
+    #[serde(skip)]
+    pub left_out: Vec<String>,
     /// Why it could not be run and what to do, with [`Status::Error`] alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

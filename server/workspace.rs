@@ -3,52 +3,22 @@
 //! This is the one choke point for what leaves the workspace. A file that is ignored, secret, a link or
 //! outside never enters a [`Snapshot`], so neither a model nor a container can see it.
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+mod listing;
+mod rules;
+
+use listing::Listing;
 use ropey::Rope;
+use rules::Access;
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+pub use rules::SECRETS;
 
 /// A file that a model may read or edit is at most this many bytes.
 pub const MAX_TEXT_BYTES: u64 = 2 << 20;
-/// A snapshot holds at most this many bytes and files, and no file larger than `MAX_FILE_BYTES`.
-pub const MAX_TREE_BYTES: u64 = 64 << 20;
-pub const MAX_TREE_FILES: usize = 20_000;
-pub const MAX_FILE_BYTES: u64 = 16 << 20;
-
-/// Never read, sent, mounted or edited, whatever the settings say. Syntax of `.gitignore`.
-pub const SECRETS: &[&str] = &[
-    ".git/",
-    ".env",
-    ".env.*",
-    "!.env.example",
-    "!.env.sample",
-    "!.env.template",
-    "*.pem",
-    "*.key",
-    "*.p12",
-    "*.pfx",
-    "*.jks",
-    "*.keystore",
-    "*.kdbx",
-    "id_rsa*",
-    "id_ed25519*",
-    "id_ecdsa*",
-    "id_dsa*",
-    ".netrc",
-    ".npmrc",
-    ".pypirc",
-    ".htpasswd",
-    ".aws/",
-    ".ssh/",
-    ".gnupg/",
-    ".docker/config.json",
-    "credentials.json",
-    "service-account*.json",
-    "*.tfstate",
-    "secrets.y*ml",
-    ".opendevagent/",
-];
 
 /// An open buffer.
 #[derive(Clone, Debug)]
@@ -94,23 +64,44 @@ impl Documents {
     }
 }
 
-/// One file of a snapshot.
+/// A text that stands for a file: an open buffer's, or a proposal's.
 #[derive(Clone, Debug)]
-pub struct File {
-    pub bytes: Arc<[u8]>,
+struct Top {
+    text: Arc<str>,
     /// The buffer's version; `None` when the file was not open.
-    pub version: Option<i32>,
-    pub executable: bool,
+    version: Option<i32>,
 }
 
-/// The workspace as it was when a task began: buffers over files. Nothing in it changes any more.
+/// The workspace as it was when a task began: buffers over files. What is in a file is read when it is asked for;
+/// one that changed meanwhile is [`TextError::Changed`], so that nothing is decided from two states at once.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub root: PathBuf,
-    files: Arc<BTreeMap<String, File>>,
-    rules: Rules,
-    /// Files left out for their size, with the reason, for the user to know.
-    pub left_out: Arc<Vec<String>>,
+    began: SystemTime,
+    listing: Arc<Listing>,
+    /// What stands over the files; `None`: the file is gone.
+    top: BTreeMap<String, Option<Top>>,
+    /// What was read, so that it stays the same to the end.
+    read: Arc<Mutex<Texts>>,
+}
+
+type Texts = HashMap<String, Result<Arc<str>, TextError>>;
+
+/// A file as a program is to find it.
+#[derive(Clone, Debug)]
+pub struct File {
+    pub path: String,
+    /// `None`: it is gone.
+    pub bytes: Option<Arc<[u8]>>,
+    pub executable: bool,
+}
+
+/// All files of a workspace that fit into the limits they were asked for with.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    pub files: Vec<File>,
+    /// Those that did not fit: path and size.
+    pub left_out: Vec<String>,
 }
 
 /// Why a path has no text for a model.
@@ -134,81 +125,20 @@ pub enum TextError {
     Outside(String),
     #[error("{0} is a symbolic link; name the file it points to")]
     Link(String),
-}
-
-/// Which paths are closed to models and containers.
-#[derive(Clone, Debug)]
-struct Rules {
-    secret: Gitignore,
-    ignored: Gitignore,
-}
-
-impl Rules {
-    fn new(root: &Path, exclude: &[String]) -> Self {
-        let build = |builder: GitignoreBuilder| builder.build().unwrap_or_else(|_| Gitignore::empty());
-        let mut secret = GitignoreBuilder::new(root);
-        for pattern in SECRETS.iter().copied().chain(exclude.iter().map(String::as_str)) {
-            // A pattern that cannot be read is reported when settings are loaded.
-            let _ = secret.add_line(None, pattern);
-        }
-        let mut ignored = GitignoreBuilder::new(root);
-        for name in [".gitignore", ".opendevagentignore"] {
-            let _ = ignored.add(root.join(name));
-        }
-        Self { secret: build(secret), ignored: build(ignored) }
-    }
-
-    fn closed(&self, path: &str) -> bool {
-        [&self.secret, &self.ignored]
-            .iter()
-            .any(|rules| rules.matched_path_or_any_parents(path, false).is_ignore())
-    }
+    #[error("{0} changed on disk after the task began; start the task again")]
+    Changed(String),
 }
 
 impl Snapshot {
-    /// Reads the tree below `root` with `documents` on top. Blocks on the disk.
+    /// The tree below `root` with `documents` on top. Blocks on the disk.
     ///
     /// # Errors
     /// When `root` is no directory that can be read.
     pub fn take(root: &Path, documents: &Documents, exclude: &[String]) -> std::io::Result<Self> {
         let root = root.canonicalize()?;
-        let rules = Rules::new(&root, exclude);
-        let mut files = BTreeMap::new();
-        let mut left_out = Vec::new();
-        let mut total = 0;
-        let walk = ignore::WalkBuilder::new(&root)
-            .hidden(false)
-            .require_git(false)
-            .git_global(false)
-            .parents(false)
-            .follow_links(false)
-            .add_custom_ignore_filename(".opendevagentignore")
-            .filter_entry({
-                let (rules, root) = (rules.clone(), root.clone());
-                move |entry| match relative(&root, entry.path()) {
-                    Some(path) => {
-                        let directory = entry.file_type().is_some_and(|kind| kind.is_dir());
-                        !rules.secret.matched(&path, directory).is_ignore()
-                    }
-                    None => true,
-                }
-            })
-            .build();
-        for entry in walk.flatten().filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file())) {
-            let Some(path) = relative(&root, entry.path()) else { continue };
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.len() > MAX_FILE_BYTES
-                || total + metadata.len() > MAX_TREE_BYTES
-                || files.len() >= MAX_TREE_FILES
-            {
-                left_out.push(format!("{path} ({} bytes)", metadata.len()));
-                continue;
-            }
-            let Ok(bytes) = std::fs::read(entry.path()) else { continue };
-            total += bytes.len() as u64;
-            let executable = is_executable(&metadata);
-            files.insert(path, File { bytes: bytes.into(), version: None, executable });
-        }
+        let began = SystemTime::now();
+        let listing = listing::of(&root, exclude)?;
+        let mut top = BTreeMap::new();
         for (key, document) in documents.iter() {
             // Below a linked folder the editor's path is not the one the root resolves to.
             let key = Path::new(key);
@@ -217,58 +147,99 @@ impl Snapshot {
             };
             let path = relative(&root, key).or_else(|| relative(&root, &resolved()?));
             let Some(path) = path else { continue };
-            if !rules.closed(&path) {
-                let executable = files.get(&path).is_some_and(|file| file.executable);
-                let bytes: Vec<u8> = document.text.bytes().collect();
-                files.insert(path, File { bytes: bytes.into(), version: Some(document.version), executable });
+            if listing.access(&root, &path) == Access::Open {
+                let text = document.text.to_string().into();
+                top.insert(path, Some(Top { text, version: Some(document.version) }));
             }
         }
-        Ok(Self { root, files: Arc::new(files), rules, left_out: Arc::new(left_out) })
+        Ok(Self { root, began, listing, top, read: Arc::default() })
     }
 
     /// The same with some texts in place of others; `None` removes a file.
     #[must_use]
     pub fn with<'a>(&self, texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Self {
-        let mut files = (*self.files).clone();
+        let mut snapshot = self.clone();
         for (path, text) in texts {
-            let old = files.remove(path);
-            if let Some(text) = text {
-                let executable = old.as_ref().is_some_and(|file| file.executable);
-                let version = old.and_then(|file| file.version);
-                files.insert(path.to_owned(), File { bytes: text.as_bytes().into(), version, executable });
-            }
+            let version = self.version(path);
+            let top = text.map(|text| Top { text: text.into(), version });
+            snapshot.top.insert(path.to_owned(), top);
         }
-        Self { files: Arc::new(files), ..self.clone() }
+        snapshot
     }
 
-    /// All files by path relative to the root, with `/` between the parts.
-    pub fn files(&self) -> &BTreeMap<String, File> {
-        &self.files
+    /// All files, relative to the root, with `/` between the parts, folder by folder.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let below = self.listing.paths().filter(|path| !self.top.contains_key(*path));
+        let above = self.top.iter().filter(|(_, top)| top.is_some());
+        above.map(|(path, _)| path.as_str()).chain(below)
     }
 
-    /// The text of a file, for a model to read or edit.
-    pub fn text(&self, path: &str) -> Result<&str, TextError> {
-        let Some(file) = self.files.get(path) else { return Err(self.why_missing(path)) };
-        if file.bytes.len() as u64 > MAX_TEXT_BYTES {
-            return Err(TextError::TooLarge { path: path.into(), bytes: file.bytes.len() as u64 });
+    pub fn contains(&self, path: &str) -> bool {
+        self.top.get(path).map_or_else(|| self.listing.contains(path), Option::is_some)
+    }
+
+    /// The version of the buffer that stands over a file; `None` when it is not open.
+    pub fn version(&self, path: &str) -> Option<i32> {
+        self.top.get(path)?.as_ref()?.version
+    }
+
+    /// Bytes of a file, without reading it.
+    pub fn size(&self, path: &str) -> Option<u64> {
+        match self.top.get(path) {
+            Some(top) => top.as_ref().map(|top| top.text.len() as u64),
+            None => Some(self.root.join(path).symlink_metadata().ok()?.len()),
         }
-        match std::str::from_utf8(&file.bytes) {
-            Ok(text) if text.contains('\0') => Err(TextError::Binary(path.into())),
-            Ok(text) => Ok(text),
-            Err(_) if file.bytes.contains(&0) => Err(TextError::Binary(path.into())),
-            Err(_) => Err(TextError::NotUtf8(path.into())),
+    }
+
+    /// The text of a file, for a model to read or edit. Blocks on the disk the first time.
+    pub fn text(&self, path: &str) -> Result<Arc<str>, TextError> {
+        if let Some(Some(top)) = self.top.get(path) {
+            return as_text(path, top.text.as_bytes().to_vec());
         }
+        if !self.contains(path) {
+            return Err(self.why_missing(path));
+        }
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.entry(path.to_owned()).or_insert_with(|| self.read_text(path)).clone()
+    }
+
+    fn read_text(&self, path: &str) -> Result<Arc<str>, TextError> {
+        self.may_edit(path)?;
+        match self.load(path, MAX_TEXT_BYTES) {
+            Ok(loaded) if !loaded.newer => as_text(path, loaded.bytes),
+            Err(Some(bytes)) => Err(TextError::TooLarge { path: path.into(), bytes }),
+            _ => Err(TextError::Changed(path.into())),
+        }
+    }
+
+    /// A file of the listing. Fails with its size when that is over the limit, and with `None` when it is gone.
+    fn load(&self, path: &str, limit: u64) -> Result<Loaded, Option<u64>> {
+        let full = self.root.join(path);
+        let before = full.symlink_metadata().ok().filter(std::fs::Metadata::is_file).ok_or(None)?;
+        if before.len() > limit {
+            return Err(Some(before.len()));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or_default());
+        let file = std::fs::File::open(&full).map_err(|_| None)?;
+        file.take(limit).read_to_end(&mut bytes).map_err(|_| None)?;
+        let after = full.symlink_metadata().map_err(|_| None)?;
+        let newer = self.is_newer(&before) || self.is_newer(&after);
+        Ok(Loaded { bytes, executable: is_executable(&after), newer })
+    }
+
+    /// Whether a file changed after the task began. A time yet to come is another clock's and says nothing.
+    fn is_newer(&self, metadata: &std::fs::Metadata) -> bool {
+        let changed = listing::changed(metadata);
+        changed.is_some_and(|changed| changed > self.began && changed <= SystemTime::now())
     }
 
     fn why_missing(&self, path: &str) -> TextError {
-        let full = self.root.join(path);
-        match full.symlink_metadata() {
+        match self.root.join(path).symlink_metadata() {
+            _ if self.top.contains_key(path) => TextError::Missing(path.into()),
             Ok(metadata) if metadata.is_symlink() => TextError::Link(path.into()),
-            Ok(metadata) if metadata.len() > MAX_FILE_BYTES => {
-                TextError::TooLarge { path: path.into(), bytes: metadata.len() }
-            }
+            _ if self.listing.access(&self.root, path) != Access::Open => TextError::Excluded(path.into()),
+            Ok(metadata) if metadata.is_file() && self.is_newer(&metadata) => TextError::Changed(path.into()),
             Ok(_) => TextError::Excluded(path.into()),
-            Err(_) if self.rules.closed(path) => TextError::Excluded(path.into()),
             Err(_) => TextError::Missing(path.into()),
         }
     }
@@ -276,7 +247,7 @@ impl Snapshot {
     /// Whether an edit may write to `path` (relative, already normalised): inside the root after resolving
     /// links, and not closed by the rules.
     pub fn may_edit(&self, path: &str) -> Result<(), TextError> {
-        if self.rules.closed(path) {
+        if self.listing.access(&self.root, path) != Access::Open {
             return Err(TextError::Excluded(path.into()));
         }
         let mut full = self.root.clone();
@@ -289,6 +260,76 @@ impl Snapshot {
         }
         Ok(())
     }
+
+    /// Paths below the root that a program must not see when it sees the root itself.
+    pub fn hidden(&self) -> impl Iterator<Item = &Path> {
+        self.listing.hidden()
+    }
+
+    /// Folders below the root that a program may write to: the open ones and the first ignored ones.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        self.listing.folders()
+    }
+
+    /// False when the workspace has more than could be listed: secrets may lie beyond.
+    pub fn is_complete(&self) -> bool {
+        self.listing.complete
+    }
+
+    /// Whether all that a program may need is among at most so many files.
+    pub fn is_small(&self, files: usize) -> bool {
+        self.listing.files <= files && !self.listing.has_ignored_folders()
+    }
+
+    /// What differs from the files on disk: buffers and proposals.
+    pub fn on_top(&self) -> Vec<File> {
+        let file = |(path, top): (&String, &Option<Top>)| File {
+            path: path.clone(),
+            bytes: top.as_ref().map(|top| top.text.as_bytes().into()),
+            executable: self.root.join(path).symlink_metadata().is_ok_and(|found| is_executable(&found)),
+        };
+        self.top.iter().map(file).collect()
+    }
+
+    /// All files, read from disk where nothing stands over them: so many, and so many bytes in all. Blocks on
+    /// the disk.
+    pub fn all(&self, max_files: usize, max_bytes: u64) -> Files {
+        let mut files = self.on_top();
+        files.retain(|file| file.bytes.is_some());
+        let size = |file: &File| file.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let mut left = max_bytes.saturating_sub(files.iter().map(size).sum());
+        let mut left_out = Vec::new();
+        for path in self.listing.paths().filter(|path| !self.top.contains_key(*path)) {
+            let room = if files.len() < max_files { left } else { 0 };
+            match self.load(path, room) {
+                Ok(Loaded { bytes, executable, .. }) => {
+                    left -= bytes.len() as u64;
+                    files.push(File { path: path.into(), bytes: Some(bytes.into()), executable });
+                }
+                Err(Some(size)) => left_out.push(format!("{path} ({size} bytes)")),
+                Err(None) => {}
+            }
+        }
+        Files { files, left_out }
+    }
+}
+
+/// A file as it was read.
+struct Loaded {
+    bytes: Vec<u8>,
+    executable: bool,
+    /// It changed after the task began.
+    newer: bool,
+}
+
+fn as_text(path: &str, bytes: Vec<u8>) -> Result<Arc<str>, TextError> {
+    if bytes.len() as u64 > MAX_TEXT_BYTES {
+        return Err(TextError::TooLarge { path: path.into(), bytes: bytes.len() as u64 });
+    }
+    if bytes.contains(&0) {
+        return Err(TextError::Binary(path.into()));
+    }
+    String::from_utf8(bytes).map(Into::into).map_err(|_| TextError::NotUtf8(path.into()))
 }
 
 /// `path` below `root`, with `/` between the parts; `None` when it is not below, or the root itself.
@@ -315,3 +356,6 @@ fn is_executable(metadata: &std::fs::Metadata) -> bool {
 fn is_executable(_metadata: &std::fs::Metadata) -> bool {
     false
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 use opendevagent::agent::check::{Check, Evidence, Observation, choose, judge};
 use opendevagent::agent::patch::FileChange;
 use opendevagent::sandbox::docker::{Docker, DockerOptions};
-use opendevagent::sandbox::{JobFile, Limits, Sandbox};
+use opendevagent::sandbox::{Limits, Sandbox};
 use opendevagent::verdict::Verdict;
 use opendevagent::workspace::{Documents, Snapshot};
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ type Edit<'a> = (&'a str, &'a str, &'a str);
 
 /// A project on disk, and the engine to run its check on.
 struct Project {
+    _folder: tempfile::TempDir,
     snapshot: Snapshot,
     check: Check,
     docker: Docker,
@@ -50,30 +51,19 @@ impl Project {
             warm: 0,
             idle: Duration::from_secs(600),
         };
-        Self { snapshot, check, docker: Docker::connect(options).expect("these tests need Docker") }
+        Self {
+            _folder: folder,
+            snapshot,
+            check,
+            docker: Docker::connect(options).expect("these tests need Docker"),
+        }
     }
 
     async fn run(&self, changes: &[FileChange]) -> Observation {
-        let mut files: BTreeMap<String, JobFile> = BTreeMap::new();
-        for (path, file) in self.snapshot.files() {
-            let file = JobFile { path: path.clone(), bytes: file.bytes.clone(), executable: file.executable };
-            files.insert(path.clone(), file);
-        }
-        for FileChange { path, after, .. } in changes {
-            match after {
-                Some(text) => {
-                    let file =
-                        JobFile { path: path.clone(), bytes: text.as_bytes().into(), executable: false };
-                    files.insert(path.clone(), file)
-                }
-                None => files.remove(path),
-            };
-        }
-        let outcome = self
-            .docker
-            .run(self.check.job("test", files.into_values().collect()))
-            .await
-            .expect("these tests need the image");
+        let texts = changes.iter().map(|change| (change.path.as_str(), change.after.as_deref()));
+        let workspace = self.snapshot.with(texts);
+        let outcome =
+            self.docker.run(self.check.job("test", workspace)).await.expect("these tests need the image");
         // An answer comes before its container is gone; the end of a test would leave it behind.
         self.docker.shutdown().await;
         self.check.observe(&outcome)
@@ -103,7 +93,7 @@ impl Project {
 
     /// `from` replaced by `to`; the whole file gone where `to` is `-`, the whole file new where there is none.
     fn change(&self, path: &str, from: &str, to: &str) -> FileChange {
-        let before = self.snapshot.text(path).ok().map(str::to_owned);
+        let before = self.snapshot.text(path).ok().map(|text| text.to_string());
         let after = match &before {
             Some(before) => {
                 assert!(before.contains(from), "{path} has no {from}");

@@ -134,7 +134,7 @@ impl Work<'_> {
             }
         }
         let original =
-            |path: &str| snapshot.text(path).ok().map(|text| patch::Original { text: text.to_owned() });
+            |path: &str| snapshot.text(path).ok().map(|text| patch::Original { text: text.to_string() });
         patch::apply(&blocks, &original).map_err(|refusal| refusal.to_string())
     }
 }

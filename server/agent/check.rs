@@ -83,9 +83,9 @@ pub struct Observation {
 }
 
 impl Check {
-    /// The job that runs it on these files: with the report asked for through the environment, the hooks laid
+    /// The job that runs it on this workspace: with the report asked for through the environment, the hooks laid
     /// out, and what they write collected.
-    pub fn job(&self, task: &str, mut files: Vec<JobFile>) -> Job {
+    pub fn job(&self, task: &str, workspace: Snapshot) -> Job {
         // The name is new for each job, so that no file of the workspace can stand in for a report.
         let base = format!("/tmp/{}", uuid::Uuid::new_v4().simple());
         let (hooks, record) = (format!("{base}-hooks"), format!("{base}-record.jsonl"));
@@ -98,14 +98,14 @@ impl Check {
         let mut python_path = hooks.clone();
         let sources =
             if self.directory.is_empty() { "src/".into() } else { format!("{}/src/", self.directory) };
-        if files.iter().any(|file| file.path.starts_with(&sources)) {
+        if workspace.paths().any(|path| path.starts_with(&sources)) {
             let _ = write!(python_path, ":{ROOT}/{}", sources.trim_end_matches('/'));
         }
-        files.extend([
+        let files = vec![
             hook("sitecustomize.py", PYTHON_HOOK),
             hook("watch.cjs", NODE_HOOK),
             hook("reporter.mjs", NODE_REPORTER),
-        ]);
+        ];
         let mut node_options = format!("--require={hooks}/watch.cjs");
         if self.runner != Runner::Command {
             let _ = write!(
@@ -126,6 +126,7 @@ impl Check {
         Job {
             task: task.into(),
             language: self.language.clone(),
+            workspace: Some(workspace),
             files,
             argv: self.argv.clone(),
             env: env.into_iter().map(|(name, value)| (name.into(), value)).collect(),

@@ -13,6 +13,8 @@ use std::fmt::Write;
 const CHARACTERS_PER_TOKEN: usize = 3;
 /// Further files longer than this are not shown unless a failure points at them.
 const SIDE_FILE_BYTES: usize = 40_000;
+/// Files that are considered, best first.
+const CANDIDATES: usize = 500;
 /// Paths listed so that the model knows what exists.
 const LISTED_PATHS: usize = 200;
 
@@ -48,14 +50,17 @@ pub fn gather(snapshot: &Snapshot, task: &Task, pointed_at: &[String], max_token
     let mut left = max_tokens as usize * CHARACTERS_PER_TOKEN;
     let mut context = Context::default();
     let target = task.target.as_ref();
-    for (path, score) in ranked(snapshot, target, pointed_at) {
-        let Ok(text) = snapshot.text(path) else { continue };
+    for (path, score) in ranked(snapshot, target, pointed_at).into_iter().take(CANDIDATES) {
         let wanted = score >= POINTED_AT;
-        let excerpt = if text.len() <= left && (wanted || text.len() <= SIDE_FILE_BYTES) {
-            Excerpt { path: path.into(), text: text.into(), part: None }
+        if !wanted && snapshot.size(path).is_none_or(|size| size > left.min(SIDE_FILE_BYTES) as u64) {
+            continue;
+        }
+        let Ok(text) = snapshot.text(path) else { continue };
+        let excerpt = if text.len() <= left {
+            Excerpt { path: path.into(), text: text.to_string(), part: None }
         } else if wanted && left > 1_000 {
             let line = target.filter(|target| target.path == path).and_then(|target| target.lines);
-            window(path, text, line.map_or(1, |(first, _)| first as usize), left)
+            window(path, &text, line.map_or(1, |(first, _)| first as usize), left)
         } else {
             continue;
         };
@@ -63,13 +68,9 @@ pub fn gather(snapshot: &Snapshot, task: &Task, pointed_at: &[String], max_token
         context.excerpts.push(excerpt);
     }
     let shown: BTreeSet<_> = context.excerpts.iter().map(|excerpt| excerpt.path.as_str()).collect();
-    context.listing = snapshot
-        .files()
-        .keys()
-        .filter(|path| !shown.contains(path.as_str()))
-        .take(LISTED_PATHS)
-        .cloned()
-        .collect();
+    let mut listing: Vec<_> = snapshot.paths().filter(|path| !shown.contains(path)).collect();
+    listing.sort_unstable();
+    context.listing = listing.into_iter().take(LISTED_PATHS).map(Into::into).collect();
     context
 }
 
@@ -77,25 +78,25 @@ const TARGET: u32 = 1000;
 const POINTED_AT: u32 = 500;
 
 fn ranked<'a>(snapshot: &'a Snapshot, target: Option<&Target>, pointed_at: &[String]) -> Vec<(&'a str, u32)> {
-    let target_text = target.and_then(|target| snapshot.text(&target.path).ok()).unwrap_or_default();
+    let target_text = target.and_then(|target| snapshot.text(&target.path).ok());
+    let target_text = target_text.as_deref().unwrap_or_default();
     let words: BTreeSet<&str> =
         target_text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').collect();
     let mut ranked: Vec<_> = snapshot
-        .files()
-        .iter()
-        .filter(|(path, _)| !NOISE.iter().any(|end| path.ends_with(end)))
-        .map(|(path, file)| {
+        .paths()
+        .filter(|path| !NOISE.iter().any(|end| path.ends_with(end)))
+        .map(|path| {
             let mut score = 1;
             if let Some(target) = target {
-                score += u32::from(*path == target.path) * TARGET;
+                score += u32::from(path == target.path) * TARGET;
                 score += u32::from(!stem(&target.path).is_empty() && path.contains(stem(&target.path))) * 300;
                 score += u32::from(folder(path) == folder(&target.path)) * 50;
             }
-            score += u32::from(pointed_at.contains(path)) * POINTED_AT;
+            score += u32::from(pointed_at.iter().any(|pointed| pointed == path)) * POINTED_AT;
             score += u32::from(words.contains(stem(path))) * 200;
-            score += u32::from(RULE_FILES.contains(&path.as_str())) * 250;
-            score += u32::from(file.version.is_some()) * 100;
-            (path.as_str(), score)
+            score += u32::from(RULE_FILES.contains(&path)) * 250;
+            score += u32::from(snapshot.version(path).is_some()) * 100;
+            (path, score)
         })
         .collect();
     ranked.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));

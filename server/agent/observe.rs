@@ -5,9 +5,8 @@ use super::patch::FileChange;
 use super::pipeline::Seen;
 use super::{Attempt, Work};
 use crate::event::{Action, Kind, Note, Phase, Stage};
-use crate::sandbox::{JobFile, SandboxError};
+use crate::sandbox::SandboxError;
 use crate::verdict::{Level, Verdict};
-use crate::workspace::File;
 use std::time::Duration;
 
 impl Work<'_> {
@@ -110,8 +109,12 @@ impl Work<'_> {
         changes: &[FileChange],
         stage: Stage,
     ) -> Result<Observation, SandboxError> {
-        let job = check.job(&self.task.id, self.files(changes));
+        let job = check.job(&self.task.id, self.with(changes));
         let outcome = self.ports.sandbox.run(job).await?;
+        if let Some(example) = outcome.left_out.first().filter(|_| stage == Stage::Before) {
+            let many = outcome.left_out.len();
+            self.note(Note::Warning, format!("{many} files are left out of the sandbox, e.g. {example}"));
+        }
         self.program_time += Duration::from_millis(outcome.duration_ms);
         let observation = check.observe(&outcome);
         (self.emit)(Kind::Ran {
@@ -121,16 +124,5 @@ impl Work<'_> {
             tests: observation.observed.tests,
         });
         Ok(observation)
-    }
-
-    /// All files with `changes` on top.
-    fn files(&self, changes: &[FileChange]) -> Vec<JobFile> {
-        let files = self.with(changes);
-        let job_file = |(path, file): (&String, &File)| JobFile {
-            path: path.clone(),
-            bytes: file.bytes.clone(),
-            executable: file.executable,
-        };
-        files.files().iter().map(job_file).collect()
     }
 }

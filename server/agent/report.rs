@@ -87,7 +87,7 @@ impl Work<'_> {
                 changes: changes
                     .into_iter()
                     .map(|file| Change {
-                        version: self.snapshot.as_ref().and_then(|all| all.files().get(&file.path)?.version),
+                        version: self.snapshot.as_ref().and_then(|all| all.version(&file.path)),
                         confirm: patch::needs_confirmation(&file.path),
                         file,
                     })

@@ -84,6 +84,7 @@ fn not_run(why: String, language: Option<String>, loaded: &Loaded) -> Outcome {
         language,
         runtime: loaded.settings.sandbox.runtime.clone(),
         image: String::new(),
+        left_out: Vec::new(),
         error: Some(why),
         artifacts: Vec::new(),
     }

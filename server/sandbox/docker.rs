@@ -19,7 +19,7 @@ mod pool;
 mod quarantine;
 mod wire;
 
-use super::{Job, Limits, Outcome, Sandbox, SandboxError, Status};
+use super::{Job, Limits, Outcome, Sandbox, SandboxError, Status, view};
 use container::{Container, Spec, Starting, started};
 use containers::{listed, remove_where};
 use discovery::Surroundings;
@@ -183,12 +183,18 @@ impl Docker {
     }
 
     async fn run_job(&self, job: Job) -> Result<Outcome, SandboxError> {
+        let (job, left_out) = view::spread(job).await;
+        let outcome = self.perform(&job).await?;
+        Ok(Outcome { left_out, ..outcome })
+    }
+
+    async fn perform(&self, job: &Job) -> Result<Outcome, SandboxError> {
         let spec = Spec { image: self.image(job.language.as_deref()) };
         while let Some(starting) = self.pool.take(&spec) {
             let waiting = starting.is_finished();
             match started(starting).await {
                 Ok(container) => {
-                    if let Some(outcome) = self.converse(container, &spec, &job).await? {
+                    if let Some(outcome) = self.converse(container, &spec, job).await? {
                         return Ok(outcome);
                     }
                     // It ended while it waited: killed from outside, or the engine restarted.
@@ -201,7 +207,7 @@ impl Docker {
         let client = self.client().await?;
         let place = self.place().await;
         let container = started(self.start(client, &spec, &job.task, place)?).await?;
-        self.converse(container, &spec, &job).await?.ok_or_else(|| fault::lost(""))
+        self.converse(container, &spec, job).await?.ok_or_else(|| fault::lost(""))
     }
 
     /// Runs the job in a started container; none when the container ended before the program began. Then the next

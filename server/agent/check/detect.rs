@@ -147,7 +147,7 @@ fn detected(snapshot: &Snapshot, convention: &Convention, target: Option<&str>) 
     let below = |path: &str| {
         directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
     };
-    let has_tests = snapshot.files().keys().any(|path| below(path) && is_test_of(path, convention.runner));
+    let has_tests = snapshot.paths().any(|path| below(path) && is_test_of(path, convention.runner));
     let script = (convention.runner == Runner::Node).then(|| test_script(snapshot, directory)).flatten();
     let script = script.filter(|script| Runner::of(script, None) == Runner::Node);
     if !has_tests && script.is_none()
@@ -195,19 +195,19 @@ fn project<'a>(snapshot: &Snapshot, convention: &Convention, target: Option<&'a 
 /// The names of folders and, without their endings, of files: what an import of the workspace's own begins with.
 /// The target is one of them before it exists.
 fn modules(snapshot: &Snapshot, target: Option<&str>) -> Arc<BTreeSet<String>> {
-    let paths = snapshot.files().keys().map(String::as_str).chain(target);
+    let paths = snapshot.paths().chain(target);
     let parts = paths.flat_map(|path| path.split('/'));
     Arc::new(parts.map(|part| part.split('.').next().unwrap_or(part).to_owned()).collect())
 }
 
 fn has_manifest(snapshot: &Snapshot, folder: &str, name: &str) -> bool {
-    snapshot.files().contains_key(&join(folder, name))
+    snapshot.contains(&join(folder, name))
 }
 
 /// `scripts.test` of the folder's `package.json`.
 fn test_script(snapshot: &Snapshot, folder: &str) -> Option<String> {
-    let manifest = snapshot.files().get(&join(folder, "package.json"))?;
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest.bytes).ok()?;
+    let manifest = snapshot.text(&join(folder, "package.json")).ok()?;
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).ok()?;
     manifest.get("scripts")?.get("test")?.as_str().map(Into::into)
 }
 

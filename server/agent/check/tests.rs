@@ -10,12 +10,8 @@ use std::time::Duration;
 
 fn snapshot(files: &[(&str, &str)]) -> Snapshot {
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    Snapshot::take(folder.path(), &Documents::default(), &[]).unwrap()
+    let empty = Snapshot::take(folder.path(), &Documents::default(), &[]).unwrap();
+    empty.with(files.iter().map(|(path, text)| (*path, Some(*text))))
 }
 
 fn limits() -> Limits {
@@ -59,6 +55,7 @@ fn outcome(exit: i32) -> Outcome {
         language: None,
         runtime: "runc".into(),
         image: "image".into(),
+        left_out: Vec::new(),
         error: None,
         artifacts: Vec::new(),
     }
@@ -205,8 +202,8 @@ fn tests_configuration_and_named_files_are_protected() {
 
 #[test]
 fn a_job_asks_for_reports_and_collects_them() {
-    let files = vec![JobFile { path: "src/a.py".into(), bytes: (*b"").into(), executable: false }];
-    let job = check(Runner::Pytest).job("task", files);
+    let workspace = snapshot(&[("src/a.py", "")]);
+    let job = check(Runner::Pytest).job("task", workspace.clone());
     let env = |name: &str| {
         job.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap()
     };
@@ -217,9 +214,10 @@ fn a_job_asks_for_reports_and_collects_them() {
             .any(|path| env("NODE_OPTIONS").contains(&format!("--test-reporter-destination={path} ")))
     );
     assert!(env("PYTHONPATH").ends_with("-hooks:/work/src"));
-    assert_eq!(job.files.len(), 4);
+    assert_eq!(job.files.len(), 3);
+    assert!(job.workspace.is_some_and(|files| files.contains("src/a.py")));
     assert_eq!(job.argv, ["sh", "-c", "python -m pytest -q"]);
-    let again = check(Runner::Pytest).job("task", Vec::new());
+    let again = check(Runner::Pytest).job("task", workspace);
     assert_ne!(again.collect, job.collect);
 }
 

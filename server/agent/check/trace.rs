@@ -166,30 +166,29 @@ impl Reader<'_> {
     /// The workspace path that an output's path means.
     fn resolve(&self, path: &str, package: &str) -> Option<String> {
         let path = path.strip_prefix("file://").unwrap_or(path);
-        let files = self.snapshot.files();
         if let Some(path) = path.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix('/')) {
-            return files.contains_key(path).then(|| path.to_owned());
+            return self.snapshot.contains(path).then(|| path.to_owned());
         }
         let path = path.trim_start_matches("./");
         if path.is_empty() || path.starts_with('/') {
             return None;
         }
         let below = format!("{}/{path}", self.directory);
-        if files.contains_key(below.trim_start_matches('/')) && package.is_empty() {
+        if self.snapshot.contains(below.trim_start_matches('/')) && package.is_empty() {
             return Some(below.trim_start_matches('/').into());
         }
         // Go names a test's file without its folder; the package ends in that folder.
         let end = format!("/{path}");
-        let fits = |known: &&String| **known == path || known.ends_with(&end);
+        let fits = |known: &&str| *known == path || known.ends_with(&end);
         let folder = |known: &str| known.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        let mut known: Vec<&String> = files.keys().filter(fits).collect();
+        let mut known: Vec<&str> = self.snapshot.paths().filter(fits).collect();
         known.sort_by_key(|known| {
             let folder = folder(known);
             std::cmp::Reverse(if package.ends_with(&folder) { folder.len() + 1 } else { 0 })
         });
         match known[..] {
-            [only] => Some(only.clone()),
-            [first, ..] if !package.is_empty() => Some(first.clone()),
+            [only] => Some(only.to_owned()),
+            [first, ..] if !package.is_empty() => Some(first.to_owned()),
             _ => None,
         }
     }

@@ -129,6 +129,7 @@ impl Reply {
             language: None,
             runtime: String::new(),
             image: String::new(),
+            left_out: Vec::new(),
             error: record.error,
             artifacts: self.artefacts,
         }
