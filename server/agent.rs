@@ -4,6 +4,7 @@
 //! container, because that is what dropping their futures does.
 
 mod ask;
+mod budget;
 pub mod check;
 pub mod context;
 mod mask;
@@ -151,6 +152,8 @@ struct Work<'a> {
     /// Attempts before this one are not shown to the model any more.
     fresh_from: usize,
     spent: Spent,
+    /// The call that is not settled yet.
+    underway: Option<Arc<budget::Tally>>,
     model_time: Duration,
     program_time: Duration,
 }
@@ -176,6 +179,7 @@ impl<'a> Work<'a> {
             attempts: Vec::new(),
             fresh_from: 0,
             spent: Spent::default(),
+            underway: None,
             model_time: Duration::ZERO,
             program_time: Duration::ZERO,
         }

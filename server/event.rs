@@ -148,6 +148,11 @@ pub enum Kind {
         agent: Agent,
         text: String,
     },
+    /// An agent has been silent for so long, its model's queue, retries and loading included.
+    Waiting {
+        agent: Agent,
+        seconds: u64,
+    },
     /// A check or a program has run.
     Ran {
         stage: Stage,

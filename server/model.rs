@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod openai;
+pub mod price;
 pub mod redact;
 pub mod replay;
 pub mod sse;
@@ -58,6 +59,8 @@ pub struct Call {
     pub messages: Vec<Message>,
     /// The JSON Schema the answer should follow, with its name; a wish, the answer is checked anyway.
     pub schema: Option<(&'static str, serde_json::Value)>,
+    /// Bytes of the last message that stay the same in the task's next calls: so far it can be cached.
+    pub stable: usize,
     /// Random per workspace session: keeps a provider's prompt cache warm.
     pub session: String,
 }
@@ -85,6 +88,10 @@ pub enum Heard<'a> {
     Retry { why: String, after: Duration },
     /// `from` failed; `to` is asked now.
     Fallback { from: &'a str, to: &'a str, why: String },
+    /// The server itself let another model answer.
+    StoodIn { asked: &'a str, by: &'a str },
+    /// What a request cost that came to nothing.
+    Lost(Usage),
 }
 
 /// A whole answer.
@@ -118,6 +125,9 @@ pub struct Usage {
     pub completion_tokens: u64,
     pub cached_tokens: u64,
     pub cost_usd: f64,
+    /// The server did not tell all of it: some is our estimate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }
 
 impl std::ops::AddAssign for Usage {
@@ -127,6 +137,7 @@ impl std::ops::AddAssign for Usage {
         self.completion_tokens += other.completion_tokens;
         self.cached_tokens += other.cached_tokens;
         self.cost_usd += other.cost_usd;
+        self.estimated |= other.estimated;
     }
 }
 

@@ -4,7 +4,7 @@ mod server;
 
 use futures_util::future::BoxFuture;
 use opendevagent::model::openai::{KeySource, OpenAi, Options};
-use opendevagent::model::{Agent, Call, Finish, Heard, Message, Model, ModelError, Reply, Role};
+use opendevagent::model::{Agent, Call, Finish, Heard, Message, Model, ModelError, Reply, Role, Usage};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use server::{Act, STREAM, Server};
@@ -80,6 +80,7 @@ fn call(fallbacks: &[&str]) -> Call {
         max_tokens: 1000,
         messages: vec![Message { role: Role::User, content: "do".into() }],
         schema: Some(("plan", json!({"type": "object"}))),
+        stable: 0,
         session: "s-1".into(),
     }
 }
@@ -88,6 +89,8 @@ fn call(fallbacks: &[&str]) -> Call {
 struct Outcome {
     result: Result<Reply, ModelError>,
     heard: String,
+    /// What the requests cost that came to nothing.
+    lost: Usage,
     server: Server,
 }
 
@@ -96,9 +99,12 @@ async fn ask_with(server: Server, options: Options, call: Call) -> Outcome {
     let model = OpenAi::new(options).unwrap();
     assert!(!format!("{debug}{model:?}").contains("secretsecret"));
     let mut heard = Vec::new();
+    let mut lost = Usage::default();
     let mut ear = |piece: Heard<'_>| match piece {
         Heard::Text(text) => heard.push(text.to_owned()),
         Heard::Retry { why, .. } => heard.push(format!("[retry: {why}]")),
+        Heard::StoodIn { asked, by } => heard.push(format!("[{by} for {asked}]")),
+        Heard::Lost(usage) => lost += usage,
         Heard::Fallback { from, to, why } => heard.push(format!("[{from} -> {to}: {why}]")),
     };
     let result = model.complete(&call, &mut ear).await;
@@ -106,7 +112,7 @@ async fn ask_with(server: Server, options: Options, call: Call) -> Outcome {
     for text in [&heard, &format!("{result:?}")] {
         assert!(!text.contains("secretsecret"), "{text}");
     }
-    Outcome { result, heard, server }
+    Outcome { result, heard, lost, server }
 }
 
 async fn ask(acts: Vec<Act>) -> Outcome {
@@ -153,7 +159,7 @@ async fn the_request_is_what_the_server_understands() {
         "messages": [{"role": "user", "content": "do"}],
         "stream": true, "stream_options": {"include_usage": true}, "max_tokens": 1000, "temperature": 0.2,
         "response_format": {"type": "json_schema", "json_schema": format},
-        "provider": {"data_collection": "deny", "zdr": false}, "session_id": "s-1",
+        "provider": {"data_collection": "deny", "zdr": false, "require_parameters": true}, "session_id": "s-1",
     });
     assert_eq!(seen[0].body, expect);
     drop(seen);
@@ -284,6 +290,10 @@ async fn passing_failures_are_tried_again() {
     check("frame", vec![frame(json!(502)), frame(json!("server_error")), answer()], "Stop", "hi", 3).await;
     check("cut", vec![stream(&[HI]), answer()], "Stop", "hi", 2).await;
     check("cut for ever", vec![stream(&[HI])], "Incomplete", "hi", 3).await;
+    let outcome = ask(vec![stream(&[HI]), hint("500"), answer()]).await;
+    let (lost, usage) = (outcome.lost, outcome.result.unwrap().usage);
+    assert_eq!((lost.calls, lost.completion_tokens, lost.estimated), (2, 1, true));
+    assert_eq!((usage.calls, usage.completion_tokens, usage.estimated), (1, 1, true));
     check("nothing", vec![Act::Send(vec![])], "Unreachable", "ended its answer too early", 3).await;
     check("only done", vec![stream(&["data: [DONE]"])], "Malformed", "answered nothing", 3).await;
     let broken = format!(
@@ -329,7 +339,7 @@ async fn a_flood_ends() {
     let settings = options(&server.base_url, &[KEY]);
     let outcome = ask_with(server, settings, call(&[])).await;
     let (kind, text) = told(&outcome.result);
-    assert!(kind == "Malformed" && text.contains("a line over 16 MiB"), "{text}");
+    assert!(kind == "Malformed" && text.contains("a line over 4 MiB"), "{text}");
     assert_eq!(outcome.server.requests(), 1);
 }
 

@@ -1,15 +1,18 @@
 //! Asks the agents, within the budget, and reads the edits in their answers.
 
+use super::budget::{self, Tally};
 use super::task::Stop;
 use super::{EXCERPT_BYTES, Work, context, patch, role};
 use crate::event::{Kind, Note};
-use crate::model::{Agent, Call, Finish, Heard, Message, ModelError, Reply};
+use crate::model::{Agent, Call, Finish, Heard, Message, ModelError, Reply, Usage, price};
 use crate::workspace::TextError;
 use patch::FileChange;
-use std::time::Instant;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Tokens an answer may have.
-const ANSWER_TOKENS: u32 = 8_192;
+/// How often a silent model is told of.
+const BETWEEN_WAITS: Duration = Duration::from_secs(1);
 
 impl Work<'_> {
     /// Asks an agent, within the budget.
@@ -20,42 +23,76 @@ impl Work<'_> {
         schema: Option<(&'static str, serde_json::Value)>,
     ) -> Result<Reply, Stop> {
         let options = self.ports.options.agents.get(&agent).cloned().unwrap_or_default();
-        let messages = self.brief(prompt);
-        self.afford(&messages)?;
-        let call = Call {
+        let (messages, stable) = self.brief(prompt);
+        let prompt = messages.iter().map(|message| price::tokens(&message.content)).sum();
+        let models: Vec<_> =
+            std::iter::once(&options.model).chain(&options.fallbacks).map(String::as_str).collect();
+        let max_tokens = budget::answer_tokens(&self.ports.options, &self.spent.total, prompt, &models)
+            .map_err(Stop::Budget)?;
+        let tally = Arc::new(Tally::of(Call {
             agent,
             model: options.model,
             fallbacks: options.fallbacks,
             temperature: options.temperature,
-            max_tokens: ANSWER_TOKENS,
+            max_tokens,
             messages,
             schema,
+            stable,
             session: self.task.id.clone(),
-        };
-        let emit = self.emit.clone();
-        let mut heard = move |heard: Heard<'_>| {
-            emit(match heard {
-                Heard::Text(text) => Kind::Said { agent, text: text.into() },
-                Heard::Retry { why, after } => Kind::Noted {
-                    level: Note::Warning,
-                    text: format!("{why}; trying again in {:.1} s", after.as_secs_f64()),
-                },
-                Heard::Fallback { from, to, why } => Kind::Noted {
-                    level: Note::Warning,
-                    text: format!("{from} failed ({why}); asking {to} instead"),
-                },
-            });
-        };
+        }));
+        self.underway = Some(tally.clone());
         let asked = Instant::now();
-        let reply = self.ports.model.complete(&call, &mut heard).await;
+        let reply = self.listen(&tally).await;
         self.model_time += asked.elapsed();
-        let reply = reply.map_err(|error: ModelError| Stop::Model(error.to_string()))?;
-        self.spent.add(agent, reply.usage);
+        self.settle(reply.as_ref().ok().map(|reply| reply.usage));
         (self.emit)(Kind::Usage { usage: self.spent.total });
-        Ok(reply)
+        reply
     }
 
-    fn brief(&self, prompt: impl FnOnce(&role::Brief) -> Vec<Message>) -> Vec<Message> {
+    /// Waits for the answer, tells what is heard of it, and ends it when it is longer than was granted.
+    async fn listen(&self, tally: &Arc<Tally>) -> Result<Reply, Stop> {
+        let agent = tally.call.agent;
+        let mut ear = {
+            let (emit, tally) = (self.emit.clone(), tally.clone());
+            move |heard: Heard<'_>| {
+                tally.hear(&heard);
+                if let Some(kind) = told(agent, heard) {
+                    emit(kind);
+                }
+            }
+        };
+        let mut answer = pin!(self.ports.model.complete(&tally.call, &mut ear));
+        let mut ticks = tokio::time::interval(BETWEEN_WAITS);
+        loop {
+            tokio::select! {
+                biased;
+                reply = &mut answer => {
+                    return reply.map_err(|error: ModelError| Stop::Model(error.to_string()));
+                }
+                () = tally.over.notified() => return Err(Stop::Budget(format!(
+                    "the {} wrote more than the {} tokens that were left for it; raise `budget.tokensPerTask` or \
+                     `budget.usdPerTask`, or choose a model that keeps to max_tokens",
+                    agent.name(), tally.call.max_tokens
+                ))),
+                _ = ticks.tick() => {
+                    let seconds = tally.silence().as_secs_f64().round() as u64;
+                    if seconds > 0 {
+                        (self.emit)(Kind::Waiting { agent, seconds });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds what the call under way has cost: as told, else estimated.
+    pub(super) fn settle(&mut self, told: Option<Usage>) {
+        if let Some(tally) = self.underway.take() {
+            self.spent.add(tally.call.agent, tally.spent(told));
+        }
+    }
+
+    /// The messages, and how much of the last one stays the same in the next call.
+    fn brief(&self, prompt: impl FnOnce(&role::Brief) -> Vec<Message>) -> (Vec<Message>, usize) {
         let before = self.before.as_ref().filter(|before| !before.passes());
         let pointed_at: Vec<String> = before
             .map(|before| before.findings(self.snapshot()))
@@ -78,36 +115,16 @@ impl Work<'_> {
             Some(plan) => Some(plan.as_str()),
             None => self.text.as_deref().filter(|_| self.plan.is_some()),
         };
+        let files = context.render(nonce);
         let mut messages = prompt(&role::Brief {
             task: self.task,
-            files: &context.render(nonce),
+            files: &files,
             plan,
             before: before.map(|before| before.excerpt(EXCERPT_BYTES)).as_deref(),
             nonce,
         });
         masks.hide_in(&mut messages);
-        messages
-    }
-
-    /// Refuses a call that the budget does not cover.
-    fn afford(&self, messages: &[Message]) -> Result<(), Stop> {
-        let options = &self.ports.options;
-        let spent = &self.spent.total;
-        let used = spent.prompt_tokens + spent.completion_tokens;
-        let prompt: u64 = messages.iter().map(|message| context::tokens(&message.content)).sum();
-        if spent.cost_usd >= options.usd_per_task {
-            return Err(Stop::Budget(format!(
-                "the task has cost ${:.4}, its budget is ${:.2}; raise `budget.usdPerTask` to go on",
-                spent.cost_usd, options.usd_per_task
-            )));
-        }
-        if used + prompt > options.tokens_per_task {
-            return Err(Stop::Budget(format!(
-                "the next call needs about {prompt} tokens, {used} of {} are used; raise `budget.tokensPerTask` to go on",
-                options.tokens_per_task
-            )));
-        }
-        Ok(())
+        (messages, files.len())
     }
 
     /// An answer's edits against the snapshot, or why there are none.
@@ -136,5 +153,21 @@ impl Work<'_> {
         let original =
             |path: &str| snapshot.text(path).ok().map(|text| patch::Original { text: text.to_string() });
         patch::apply(&blocks, &original).map_err(|refusal| refusal.to_string())
+    }
+}
+
+/// What users are told of what is heard.
+fn told(agent: Agent, heard: Heard<'_>) -> Option<Kind> {
+    let warning = |text| Some(Kind::Noted { level: Note::Warning, text });
+    match heard {
+        Heard::Text(text) => Some(Kind::Said { agent, text: text.into() }),
+        Heard::Retry { why, after } => warning(format!(
+            "the {}'s model {why}; trying again in {:.1} s",
+            agent.name(),
+            after.as_secs_f64()
+        )),
+        Heard::Fallback { from, to, why } => warning(format!("{from} failed ({why}); asking {to} instead")),
+        Heard::StoodIn { asked, by } => warning(format!("{by} answered in place of {asked}")),
+        Heard::Lost(_) => None,
     }
 }

@@ -5,12 +5,11 @@
 
 use crate::agent::mask::Masks;
 use crate::agent::task::{Target, Task};
+use crate::model::price::CHARACTERS_PER_TOKEN;
 use crate::workspace::Snapshot;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// Characters per token, on the low side so that a budget is not overrun.
-const CHARACTERS_PER_TOKEN: usize = 3;
 /// Further files longer than this are not shown unless a failure points at them.
 const SIDE_FILE_BYTES: usize = 40_000;
 /// Files that are considered, best first.
@@ -38,11 +37,6 @@ pub struct Excerpt {
     pub text: String,
     /// First line shown and how many the file has, when it is not shown whole.
     pub part: Option<(usize, usize)>,
-}
-
-/// Roughly how many tokens a text has.
-pub fn tokens(text: &str) -> u64 {
-    text.chars().count().div_ceil(CHARACTERS_PER_TOKEN) as u64
 }
 
 /// Chooses files: the target, the files a failure points at, then by how near they are to the target.

@@ -47,8 +47,9 @@ impl Work<'_> {
                 if let Some(missing) = shown.missing.as_ref().filter(|_| level == Level::Unverified) {
                     self.note(Note::Warning, missing.message.clone());
                 }
+                let failure = shown.signature();
                 self.attempts.push(Attempt { changes, verdict, shown });
-                Seen::Judged(level)
+                Seen::Judged { level, failure }
             }
             Err(error) => {
                 self.pending = changes;

@@ -2,7 +2,8 @@
 //!
 //! A proposal that fails its check is repaired up to `repair_rounds` times, then there is one fresh start that
 //! knows nothing of the failed attempts. An answer without a usable edit is asked for once more. A proposal that
-//! was already seen is never checked again. So every task ends.
+//! was already seen is never checked again, and a failure that was already seen is not repaired again: both start
+//! over at once. So every task ends.
 
 use crate::event::Action;
 use crate::model::Agent;
@@ -76,7 +77,11 @@ pub enum Seen {
         image: String,
     },
     Refused(String),
-    Judged(Level),
+    /// The check ran on the proposal; `failure` is equal for two runs that failed in the same way.
+    Judged {
+        level: Level,
+        failure: String,
+    },
 }
 
 /// The state of one task.
@@ -93,6 +98,7 @@ pub struct Run {
     /// Proposals so far, the current one included.
     attempt: u32,
     images: HashSet<String>,
+    failures: HashSet<String>,
 }
 
 impl Run {
@@ -107,6 +113,7 @@ impl Run {
             fresh: false,
             attempt: 0,
             images: HashSet::new(),
+            failures: HashSet::new(),
         }
     }
 
@@ -151,8 +158,8 @@ impl Run {
                 self.asked_again = true;
                 self.propose(Why::Refused(why))
             }
-            Seen::Judged(Level::Failing) => self.after_failure(),
-            Seen::Judged(_) => Step::End(End::Proposed),
+            Seen::Judged { level: Level::Failing, failure } => self.after_failure(failure),
+            Seen::Judged { .. } => Step::End(End::Proposed),
         }
     }
 
@@ -181,10 +188,11 @@ impl Run {
         }
     }
 
-    fn after_failure(&mut self) -> Step {
+    fn after_failure(&mut self, failure: String) -> Step {
+        let is_new = self.failures.insert(failure);
         if self.fresh {
             Step::End(End::Proposed)
-        } else if self.attempt <= self.repair_rounds {
+        } else if is_new && self.attempt <= self.repair_rounds {
             self.propose(Why::Repair)
         } else {
             self.start_over()
@@ -226,9 +234,11 @@ mod tests {
                     "red" => Seen::Observed { passes: false },
                     "unchecked" => Seen::Unchecked,
                     "refused" => Seen::Refused("why".into()),
-                    "failing" => Seen::Judged(Level::Failing),
-                    "proven" => Seen::Judged(Level::Proven),
-                    "runs" => Seen::Judged(Level::Runs),
+                    "proven" => Seen::Judged { level: Level::Proven, failure: String::new() },
+                    "runs" => Seen::Judged { level: Level::Runs, failure: String::new() },
+                    failing if failing.starts_with("failing") => {
+                        Seen::Judged { level: Level::Failing, failure: failing.into() }
+                    }
                     image => Seen::Proposed { image: image.into() },
                 };
                 match run.step(seen) {
@@ -274,9 +284,20 @@ mod tests {
         check(
             Action::Fix,
             false,
-            "began red a failing b failing c failing d failing e failing",
+            "began red a failing1 b failing2 c failing3 d failing4 e failing5",
             "observe debugger:first judge debugger:repair judge debugger:repair judge debugger:repair judge
              debugger:fresh judge end:Proposed",
+        );
+    }
+
+    #[test]
+    fn the_same_failure_is_not_repaired_twice() {
+        check(
+            Action::Fix,
+            false,
+            "began red a failing1 b failing2 c failing1 d failing1",
+            "observe debugger:first judge debugger:repair judge debugger:repair judge debugger:fresh judge
+             end:Proposed",
         );
     }
 

@@ -50,6 +50,7 @@ impl Report {
 
 impl Work<'_> {
     pub(super) fn report(mut self, ended: Result<End, Stop>) -> Report {
+        self.settle(None);
         let (verdict, changes, stop) = self.outcome(ended);
         if let Some(text) = self.program_text() {
             self.text = Some(text);

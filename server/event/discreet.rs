@@ -47,7 +47,11 @@ fn hidden(kind: Kind) -> Kind {
             }
             Kind::Ended { phase, verdict, message: redact(&message) }
         }
-        Kind::Said { .. } | Kind::Phase { .. } | Kind::Ran { .. } | Kind::Usage { .. } => kind,
+        Kind::Said { .. }
+        | Kind::Waiting { .. }
+        | Kind::Phase { .. }
+        | Kind::Ran { .. }
+        | Kind::Usage { .. } => kind,
     }
 }
 

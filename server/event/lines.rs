@@ -1,8 +1,12 @@
 //! Events as lines for people: the platform's log vocabulary (CONTRACT §3).
 
 use super::{Kind, Note, Phase};
+use crate::model::Agent;
 use crate::sandbox::Status;
 use crate::verdict::Tests;
+
+/// Seconds between two lines that say that an agent is silent.
+const BETWEEN_WAITS: u64 = 10;
 
 /// The line for an event; `None` for those that are not worth one. Every number in it was counted.
 pub fn line(kind: &Kind) -> Option<String> {
@@ -18,8 +22,17 @@ pub fn line(kind: &Kind) -> Option<String> {
             Phase::Cancelled => "Task cancelled".into(),
             _ => format!("Task failed: {message}"),
         }),
-        Kind::Said { .. } | Kind::Found { .. } | Kind::Usage { .. } => None,
+        // Progress shows every second; a log shows that something is slow.
+        Kind::Waiting { agent, seconds } if *seconds > 0 && *seconds % BETWEEN_WAITS == 0 => {
+            Some(waiting(*agent, *seconds))
+        }
+        Kind::Said { .. } | Kind::Waiting { .. } | Kind::Found { .. } | Kind::Usage { .. } => None,
     }
+}
+
+/// E.g. `waiting for coder, 12 s`.
+pub fn waiting(agent: Agent, seconds: u64) -> String {
+    format!("waiting for {}, {seconds} s", agent.name())
 }
 
 fn heading(phase: Phase) -> Option<&'static str> {
@@ -65,6 +78,9 @@ mod tests {
         check(&phase(Phase::Testing), Some("[PHASE 3: OBSERVING] Executing code in sandbox..."));
         check(&phase(Phase::Debugging), Some("[PHASE 4: FIXING] Debugger analyzing failures..."));
         check(&phase(Phase::Queued), None);
+        let waiting = |seconds| Kind::Waiting { agent: Agent::Coder, seconds };
+        check(&waiting(12), None);
+        check(&waiting(20), Some("waiting for coder, 20 s"));
         let noted = |level| Kind::Noted { level, text: "✓ Plan created: 2 components identified".into() };
         check(&noted(Note::Info), Some("✓ Plan created: 2 components identified"));
     }

@@ -105,7 +105,7 @@ impl Notice {
 impl Server {
     /// Records an event of a task and passes it on. Does not block.
     pub(super) fn emit(&self, task: &str, kind: Kind) {
-        if matches!(kind, Kind::Said { .. }) && self.outbox.is_crowded() {
+        if matches!(kind, Kind::Said { .. } | Kind::Waiting { .. }) && self.outbox.is_crowded() {
             return;
         }
         let mut session = self.session();
@@ -193,6 +193,7 @@ impl Entry {
                     self.said
                 )
             }
+            Kind::Waiting { agent, seconds } => lines::waiting(*agent, *seconds),
             Kind::Ended { phase, message, .. } => {
                 self.phase = *phase;
                 let end = WorkDoneProgressEnd { message: Some(message.clone()) };

@@ -258,6 +258,7 @@ mod tests {
             max_tokens: 9,
             messages: vec![Message { role: Role::User, content: prompt.into() }],
             schema: None,
+            stable: 0,
             session: "s".into(),
         }
     }
@@ -333,8 +334,14 @@ mod tests {
         );
         let again = ask(&Replay::open(&path).unwrap(), Agent::Coder, "p").await.0.unwrap();
         assert_eq!(again, Reply { text: "use sk-or-v1-***".into(), ..reply });
-        let usage =
-            Usage { calls: 0, prompt_tokens: 3, completion_tokens: 2, cached_tokens: 1, cost_usd: 0.25 };
+        let usage = Usage {
+            calls: 0,
+            prompt_tokens: 3,
+            completion_tokens: 2,
+            cached_tokens: 1,
+            cost_usd: 0.25,
+            estimated: false,
+        };
         assert_eq!(again.usage, usage);
         assert!(
             ask(&Replay::open(&path).unwrap(), Agent::Coder, "p 0.21 f00").await.0.is_ok(),

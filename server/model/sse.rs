@@ -1,7 +1,7 @@
 //! Server-sent events, read from bytes as they arrive (WHATWG HTML, section 9.2). Pure.
 
 /// Longest line, and longest joined data of one event, in bytes.
-const LINE_CAP: usize = 16 << 20;
+const LINE_CAP: usize = 4 << 20;
 /// Most bytes of one stream: far above any answer, far below what hurts.
 const TOTAL_CAP: usize = 64 << 20;
 const BOM: &[u8] = b"\xEF\xBB\xBF";

@@ -245,6 +245,8 @@ fn a_signature_is_equal_for_equal_failures() {
         observation.signature()
     };
     assert_eq!(signature("1 a- b+", "took 12 ms"), signature("1 a- b+", "took 345 ms"));
+    assert_eq!(signature("1 a-", "<f at 0x7f12>"), signature("1 a-", "<f at 0xbeef>"));
+    assert_ne!(signature("1 a-", "assert 101 == 6"), signature("1 a-", "assert 102 == 6"));
     assert_ne!(signature("1 a- b+", "no"), signature("1 a+ b-", "no"));
     assert_ne!(signature("1 a-", "no"), signature("1 a-", "yes"));
     assert_ne!(signature("1 a-", "no"), signature("timeout a-", "no"));

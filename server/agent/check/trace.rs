@@ -300,14 +300,30 @@ fn named(what: &str, name: &str) -> Option<Missing> {
     Some(Missing { name: name.into(), message })
 }
 
-/// The message without what differs from run to run: numbers, addresses, times.
+/// The message without what differs from run to run: times and addresses. Other numbers tell failures apart.
 pub(super) fn shape(message: &str) -> String {
+    let message = report::head(message, 300);
     let mut out = String::new();
-    for c in report::head(message, 300).chars() {
-        let c = if c.is_ascii_digit() { '#' } else { c };
-        if c != '#' || !out.ends_with('#') {
-            out.push(c);
-        }
+    let mut rest = message.as_ref() as &str;
+    while let Some(c) = rest.chars().next() {
+        let address =
+            rest.strip_prefix("0x").map(|hex| hex.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(if c.is_ascii_digit() { digits } else { c.len_utf8() });
+        let (shown, after) = match address {
+            Some(after) => ("#", after),
+            None if c.is_ascii_digit() && is_time(after) => ("#", after),
+            None => (number, after),
+        };
+        out.push_str(shown);
+        rest = after;
     }
     out
+}
+
+/// What follows a number makes it a time.
+fn is_time(after: &str) -> bool {
+    let after = after.strip_prefix(' ').unwrap_or(after);
+    let unit = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
+    ["ns", "us", "µs", "ms", "s", "sec", "second", "seconds", "min", "minutes"].contains(&&after[..unit])
 }

@@ -1,7 +1,8 @@
 //! Puts an answer together from the bytes of a stream, or reads one that came whole. Pure.
 
+use super::error;
 use super::retry::{Cause, Fault};
-use super::wire::{self, Frame};
+use super::wire::Frame;
 use crate::model::sse::{Event, Parser};
 use crate::model::{Finish, Heard, Reply, Usage};
 use serde_json::Value;
@@ -13,9 +14,11 @@ pub(super) type Ear<'a> = dyn FnMut(Heard<'_>) + Send + 'a;
 pub(super) struct Answer {
     parser: Parser,
     text: String,
+    refusal: String,
     finish: Option<Finish>,
     model: String,
-    usage: Usage,
+    /// As the server told it last.
+    usage: Option<Usage>,
     has_token: bool,
     done: bool,
 }
@@ -25,9 +28,10 @@ impl Answer {
         Self {
             parser: Parser::default(),
             text: String::new(),
+            refusal: String::new(),
             finish: None,
             model: model.to_owned(),
-            usage: Usage { calls: 1, ..Usage::default() },
+            usage: None,
             has_token: false,
             done: false,
         }
@@ -52,7 +56,7 @@ impl Answer {
     pub(super) fn push(&mut self, bytes: &[u8], heard: &mut Ear<'_>) -> Result<(), Fault> {
         let events =
             self.parser.push(bytes).map_err(|flood| Fault::new(Cause::Garbage, flood.to_string()))?;
-        events.iter().try_for_each(|event| self.event(event, heard))
+        events.iter().try_for_each(|event| self.event(event, heard)).map_err(|fault| self.charged(fault))
     }
 
     /// The stream is over, orderly or not: it is an answer if it said why it ended.
@@ -61,26 +65,43 @@ impl Answer {
             // What a broken connection left is no event if it does not parse.
             match self.event(&event, heard) {
                 Err(fault) if fault.cause == Cause::Garbage => {}
-                result => result?,
+                result => result.map_err(|fault| self.charged(fault))?,
             }
         }
-        let finish = self.finish.or(self.done.then_some(Finish::Stop));
-        let said_nothing = self.finish.is_none() && self.text.is_empty();
-        let reply = Reply {
-            text: self.text,
-            finish: finish.unwrap_or(Finish::Incomplete),
-            model: self.model,
-            usage: self.usage,
+        self.finish = self.finish.or(self.done.then_some(Finish::Stop));
+        self.reply()
+    }
+
+    /// What was gathered, if it is an answer.
+    fn reply(self) -> Result<Reply, Fault> {
+        let said_nothing = self.text.is_empty();
+        let cause = match self.finish {
+            _ if said_nothing && !self.refusal.is_empty() => Cause::Declined,
+            Some(Finish::Stop) if said_nothing => Cause::Empty,
+            Some(_) => {
+                let usage = self.usage.unwrap_or_default();
+                return Ok(Reply {
+                    text: self.text,
+                    finish: self.finish.unwrap_or(Finish::Incomplete),
+                    model: self.model,
+                    usage,
+                });
+            }
+            None => Cause::Cut,
         };
-        match finish {
-            Some(_) if said_nothing => Err(Fault::new(Cause::Empty, "")),
-            Some(_) => Ok(reply),
-            None => {
-                let mut fault = Fault::new(Cause::Cut, "");
-                fault.partial = (!said_nothing).then(|| Box::new(reply));
-                Err(fault)
-            }
-        }
+        let mut fault = self.charged(Fault::new(cause, self.refusal.as_str()));
+        let usage = self.usage.unwrap_or_default();
+        fault.partial = (!said_nothing).then(|| {
+            Box::new(Reply { text: self.text, finish: Finish::Incomplete, model: self.model, usage })
+        });
+        Err(fault)
+    }
+
+    /// What fails now has been paid for all the same.
+    fn charged(&self, mut fault: Fault) -> Fault {
+        fault.heard = self.text.len();
+        fault.usage = self.usage;
+        fault
     }
 
     /// Reads a body that is the whole answer, though a stream was asked for.
@@ -92,8 +113,8 @@ impl Answer {
             return Err(Fault::new(Cause::Garbage, "JSON without choices"));
         }
         self.take(frame, heard);
-        let finish = self.finish.unwrap_or(Finish::Incomplete);
-        Ok(Reply { text: self.text, finish, model: self.model, usage: self.usage })
+        self.finish = self.finish.or(Some(Finish::Incomplete));
+        self.reply()
     }
 
     fn event(&mut self, event: &Event, heard: &mut Ear<'_>) -> Result<(), Fault> {
@@ -121,7 +142,7 @@ impl Answer {
         }
         let frame = Frame::read(value)?;
         if event.name == "error" {
-            return Err(wire::fault(value, None));
+            return Err(error::fault(value, None));
         }
         self.take(frame, heard);
         Ok(())
@@ -132,9 +153,10 @@ impl Answer {
             heard(Heard::Text(&frame.text));
             self.text.push_str(&frame.text);
         }
+        self.refusal.push_str(&frame.refusal);
         self.has_token |= frame.is_token;
         self.finish = frame.finish.or(self.finish);
-        self.usage = frame.usage.unwrap_or(self.usage);
+        self.usage = frame.usage.or(self.usage);
         if let Some(model) = frame.model {
             self.model = model;
         }
@@ -211,8 +233,14 @@ mod tests {
              \"prompt_tokens_details\":{{\"cached_tokens\":3}}}}}}\n\ndata: [DONE]\n\n"
         );
         let reply = read(&stream).map_err(|fault| fault.why(None)).unwrap();
-        let usage =
-            Usage { calls: 1, prompt_tokens: 10, completion_tokens: 4, cached_tokens: 3, cost_usd: 0.5 };
+        let usage = Usage {
+            calls: 1,
+            prompt_tokens: 10,
+            completion_tokens: 4,
+            cached_tokens: 3,
+            cost_usd: 0.5,
+            estimated: false,
+        };
         assert_eq!((reply.model.as_str(), reply.usage), ("who", usage));
     }
 

@@ -1,8 +1,9 @@
 //! What went wrong with one request, whether another may cure it, and how it is told. Pure.
 
-use crate::model::{Call, ModelError, Reply, redact};
+use super::dialect::{Field, Fields};
+use crate::model::{Call, ModelError, Reply, Usage, redact};
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Most characters of what a server said that are shown.
 const MOST_SAID: usize = 300;
@@ -25,6 +26,9 @@ pub(super) struct Fault {
     pub(super) retryable: Option<bool>,
     /// What had arrived when the stream ended too early.
     pub(super) partial: Option<Box<Reply>>,
+    /// Bytes of text that had arrived, and the usage that was told for them.
+    pub(super) heard: usize,
+    pub(super) usage: Option<Usage>,
     said: String,
 }
 
@@ -32,7 +36,7 @@ pub(super) struct Fault {
 pub(super) enum Cause {
     /// No connection.
     Connect,
-    /// A time limit passed: what was waited for, the limit, and its setting.
+    /// A time limit passed: what was not done, the limit, and its setting.
     Time(&'static str, Duration, &'static str),
     /// The connection broke or the stream ended before the answer did.
     Cut,
@@ -44,6 +48,10 @@ pub(super) enum Cause {
     Answered,
     UnknownModel,
     TooLong,
+    /// The model declined, in its own words.
+    Declined,
+    /// The account's credit is used up, though the code is that of a passing limit.
+    Quota,
     /// The free requests of the day are used up.
     DailyCap,
 }
@@ -57,18 +65,17 @@ pub(super) struct Policy {
 
 /// What a call has tried so far, and so how it asks now.
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a cure that is made once")]
 pub(super) struct Tried {
-    /// Requests in all.
-    pub(super) requests: u32,
     /// Requests, the next one included, without those that only cure an earlier one.
     pub(super) tries: u32,
     /// Which model is asked: 0 is the call's own, then its fallbacks.
     pub(super) model: usize,
     pub(super) fallbacks: usize,
     pub(super) max_tokens: u32,
-    pub(super) with_schema: bool,
-    pub(super) with_usage: bool,
+    /// Fields that the server does not take.
+    pub(super) dropped: Fields,
+    /// Those of them that were found out by this call.
+    pub(super) learned: Fields,
     pub(super) key_renewed: bool,
     pub(super) tokens_cut: bool,
 }
@@ -80,22 +87,24 @@ pub(super) enum Next {
     /// The next model after this time.
     Fallback(Duration),
     RenewKey,
-    WithoutSchema,
-    WithoutUsage,
+    Without(Field),
     FewerTokens(u32),
     GiveUp,
 }
 
 impl Tried {
-    pub(super) fn nothing(call: &Call) -> Self {
+    pub(super) fn nothing(call: &Call, dropped: Fields) -> Self {
         Self {
-            requests: 0,
             tries: 1,
             model: 0,
             fallbacks: call.fallbacks.len(),
             max_tokens: call.max_tokens,
-            with_schema: call.schema.is_some(),
-            with_usage: true,
+            learned: Fields::NONE,
+            dropped: if call.schema.is_some() {
+                dropped
+            } else {
+                dropped.and(Fields::of(Field::ResponseFormat))
+            },
             key_renewed: false,
             tokens_cut: false,
         }
@@ -114,8 +123,10 @@ impl Tried {
                 return wait;
             }
             Next::RenewKey => self.key_renewed = true,
-            Next::WithoutSchema => self.with_schema = false,
-            Next::WithoutUsage => self.with_usage = false,
+            Next::Without(field) => {
+                self.learned = self.learned.and(Fields::of(field));
+                self.dropped = self.dropped.and(self.learned);
+            }
             Next::FewerTokens(tokens) => (self.max_tokens, self.tokens_cut) = (tokens, true),
             Next::GiveUp => {}
         }
@@ -152,15 +163,13 @@ pub(super) fn decide(fault: &Fault, tried: &Tried, policy: &Policy, roll: f64) -
 
 /// A change of the request that the server asked for; each is made once.
 fn cure(fault: &Fault, tried: &Tried) -> Option<Next> {
-    let names = |words: &[&str]| words.iter().any(|word| fault.said.contains(word));
     match fault.code? {
         401 if !tried.key_renewed => Some(Next::RenewKey),
         402 if !tried.tokens_cut => {
             let tokens = affordable(&fault.said)?;
             (LEAST_TOKENS..tried.max_tokens).contains(&tokens).then_some(Next::FewerTokens(tokens))
         }
-        400 if tried.with_schema && names(&["response_format", "json_schema"]) => Some(Next::WithoutSchema),
-        400 if tried.with_usage && names(&["stream_options"]) => Some(Next::WithoutUsage),
+        400 | 404 | 422 => Field::refused(&fault.said, tried.dropped).map(Next::Without),
         _ => None,
     }
 }
@@ -178,29 +187,18 @@ fn backoff(tries: u32, roll: f64) -> Duration {
     doubled.min(LONGEST_WAIT).mul_f64(roll.clamp(0.0, 1.0))
 }
 
-/// How long a server asks to wait: `Retry-After` (seconds or a date, RFC 9110 section 10.2.3), else what its
-/// body says, else `X-RateLimit-Reset` (epoch milliseconds).
-pub(super) fn hint(
-    retry_after: Option<&str>,
-    body: Option<Duration>,
-    reset: Option<&str>,
-    now: SystemTime,
-) -> Option<Duration> {
-    let until = |then: SystemTime| then.duration_since(now).unwrap_or_default();
-    let after = retry_after.map(str::trim).and_then(|text| match text.parse() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => httpdate::parse_http_date(text).ok().map(until),
-    });
-    let reset = || {
-        let millis = Duration::from_millis(reset?.trim().parse().ok()?);
-        SystemTime::UNIX_EPOCH.checked_add(millis).map(until)
-    };
-    after.or(body).or_else(reset)
-}
-
 impl Fault {
     pub(super) fn new(cause: Cause, said: impl Into<String>) -> Self {
-        Self { cause, code: None, hint: None, retryable: None, partial: None, said: said.into() }
+        Self {
+            cause,
+            code: None,
+            hint: None,
+            retryable: None,
+            partial: None,
+            heard: 0,
+            usage: None,
+            said: said.into(),
+        }
     }
 
     pub(super) fn coded(code: u16, said: impl Into<String>) -> Self {
@@ -225,9 +223,10 @@ impl Fault {
         let said = redact::excerpt(&self.said, key, most);
         let mut why = match (self.cause, self.code) {
             (Cause::Connect, _) => "could not be reached".to_owned(),
-            (Cause::Time(what, limit, _), _) => format!("sent no {what} for {} s", limit.as_secs_f64()),
+            (Cause::Time(what, limit, _), _) => format!("{what} for {} s", limit.as_secs_f64()),
             (Cause::Cut, _) => "ended its answer too early".to_owned(),
             (Cause::Empty, _) => "answered nothing".to_owned(),
+            (Cause::Declined, _) => "declined".to_owned(),
             (_, Some(code)) => format!("answered {code}"),
             (Cause::Garbage, None) => "answered with something else than an answer".to_owned(),
             (_, None) => "reported an error".to_owned(),
@@ -266,6 +265,9 @@ impl Fault {
                 ModelError::Refused,
                 "set agents.architect.model, agents.coder.model or agents.debugger.model to one it serves",
             ),
+            (Cause::Quota, _) => {
+                (ModelError::Payment, "add credit or raise the account's limit, or choose another server")
+            }
             (Cause::DailyCap, _) => (
                 ModelError::RateLimited,
                 "the free requests of today are used up: wait until tomorrow, buy credit or choose a paid model",
@@ -302,13 +304,12 @@ mod tests {
 
     fn tried() -> Tried {
         Tried {
-            requests: 1,
             tries: 1,
             model: 0,
             fallbacks: 0,
             max_tokens: 2048,
-            with_schema: true,
-            with_usage: true,
+            dropped: Fields::NONE,
+            learned: Fields::NONE,
             key_renewed: false,
             tokens_cut: false,
         }
@@ -333,8 +334,8 @@ mod tests {
             (Fault::coded(402, "but can only afford 300."), Next::FewerTokens(300)),
             (Fault::coded(402, "but can only afford 200."), Next::GiveUp),
             (Fault::coded(402, "but can only afford 9999."), Next::GiveUp),
-            (Fault::coded(400, "response_format is not supported"), Next::WithoutSchema),
-            (Fault::coded(400, "unknown field stream_options"), Next::WithoutUsage),
+            (Fault::coded(400, "response_format is not supported"), Next::Without(Field::ResponseFormat)),
+            (Fault::coded(400, "unknown field stream_options"), Next::Without(Field::StreamOptions)),
             (Fault::coded(408, ""), first),
             (Fault::coded(429, ""), first),
             (Fault::coded(500, ""), first),
@@ -345,6 +346,12 @@ mod tests {
             (Fault { retryable: Some(true), ..Fault::coded(403, "") }, Next::GiveUp),
             (Fault { hint: Some(S(3)), ..Fault::coded(429, "") }, Next::Retry(S(3))),
             (Fault { hint: Some(S(31)), ..Fault::coded(429, "") }, Next::GiveUp),
+            (
+                Fault::coded(422, "Extra inputs are not permitted (stream_options)"),
+                Next::Without(Field::StreamOptions),
+            ),
+            (Fault { cause: Cause::Quota, ..Fault::coded(429, "") }, Next::GiveUp),
+            (Fault { cause: Cause::Declined, ..Fault::coded(429, "") }, Next::GiveUp),
             (Fault { cause: Cause::DailyCap, ..Fault::coded(429, "") }, Next::GiveUp),
             (Fault { cause: Cause::TooLong, ..Fault::coded(400, "") }, Next::GiveUp),
             (Fault::new(Cause::Connect, ""), first),
@@ -378,8 +385,8 @@ mod tests {
 
     #[test]
     fn cures_are_tried_once() {
-        let cured =
-            Tried { with_schema: false, with_usage: false, key_renewed: true, tokens_cut: true, ..tried() };
+        let dropped = Fields::of(Field::ResponseFormat).and(Fields::of(Field::StreamOptions));
+        let cured = Tried { dropped, key_renewed: true, tokens_cut: true, ..tried() };
         let said = "response_format stream_options can only afford 300";
         for code in [400, 401, 402] {
             assert_eq!(next(&Fault::coded(code, said), &cured), Next::GiveUp);
@@ -391,25 +398,6 @@ mod tests {
         let waits: Vec<_> = [1, 2, 3, 5, 6, 99].map(|tries| backoff(tries, 1.0).as_millis()).to_vec();
         assert_eq!(waits, [500, 1000, 2000, 8000, 8000, 8000]);
         assert_eq!(backoff(5, 0.0), S(0));
-    }
-
-    #[test]
-    fn hints_have_an_order_and_survive_nonsense() {
-        let now = SystemTime::UNIX_EPOCH + S(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
-        let cases = [
-            (Some("7"), Some(S(5)), Some("784111787000"), Some(S(7))),
-            (Some("1.5"), None, None, Some(Duration::from_millis(1500))),
-            (Some("Sun, 06 Nov 1994 08:50:37 GMT"), None, None, Some(S(60))),
-            (Some("Sun, 06 Nov 1994 08:00:00 GMT"), None, None, Some(S(0))),
-            (Some("soon"), Some(S(5)), Some("784111787000"), Some(S(5))),
-            (Some("-1"), None, Some("784111787000"), Some(S(10))),
-            (Some("NaN"), None, Some("18446744073709551616"), None),
-            (Some("1e300"), None, Some("1"), Some(S(0))),
-            (None, None, None, None),
-        ];
-        for (after, body, reset, expect) in cases {
-            assert_eq!(hint(after, body, reset, now), expect, "{after:?} {body:?} {reset:?}");
-        }
     }
 
     #[test]

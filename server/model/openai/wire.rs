@@ -2,38 +2,24 @@
 //!
 //! Source: OpenRouter's API reference, OpenAI's chat completions, and what other servers were seen to send.
 
-use super::retry::{Cause, Fault, Tried};
-use crate::model::{Call, Finish, Message, Usage};
+use super::dialect::Field;
+use super::error::error_in;
+use super::retry::{Fault, Tried};
+use crate::model::{Call, Finish, Message, Role, Usage};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
-use url::Url;
 
 /// Most entries OpenRouter takes in `models`.
 const MOST_FALLBACKS: usize = 3;
 
-/// What a server understands beyond OpenAI's chat completions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// Fallbacks, provider preferences, sessions and attribution.
-    OpenRouter,
-    /// Nothing: no field is sent that OpenAI does not document.
-    Plain,
-}
-
-impl Dialect {
-    pub(super) fn of(base: &Url) -> Self {
-        let ours = base.host_str() == Some("openrouter.ai")
-            || base.path().trim_end_matches('/').ends_with("/api/v1");
-        if ours { Self::OpenRouter } else { Self::Plain }
-    }
-}
-
-/// The privacy wishes of the settings, as OpenRouter takes them.
-#[derive(Clone, Debug, Serialize)]
+/// The wishes of the settings, as OpenRouter takes them.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Provider<'a> {
     pub(super) data_collection: &'a str,
     pub(super) zdr: bool,
+    /// Only providers that heed every field: else they drop a schema in silence.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) require_parameters: bool,
 }
 
 /// The body of `POST /chat/completions`.
@@ -42,12 +28,16 @@ pub(super) struct Body<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     models: &'a [String],
-    messages: &'a [Message],
+    messages: Vec<Value>,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<Value>,
-    max_tokens: u32,
-    temperature: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +47,8 @@ pub(super) struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// `provider` is given where the dialect is OpenRouter's; `models` are the one to ask and those that may stand in for it.
+    /// `provider` is given where the dialect is OpenRouter's; `models` are the one to ask and those that may
+    /// stand in for it.
     pub(super) fn new(
         call: &'a Call,
         models: &'a [String],
@@ -66,28 +57,62 @@ impl<'a> Body<'a> {
     ) -> Self {
         let (model, others) =
             models.split_first().map_or(("", models), |(model, rest)| (model.as_str(), rest));
-        let schema = call.schema.as_ref().filter(|_| tried.with_schema);
+        let sends = |field| !tried.dropped.has(field);
+        let schema = call.schema.as_ref().filter(|_| sends(Field::ResponseFormat));
+        let is_claude = model.trim_start_matches('~').starts_with("anthropic/");
+        let limit = |named: bool| (named == sends(Field::MaxTokens)).then_some(tried.max_tokens);
         Self {
             model,
             models: if provider.is_some() { &others[..others.len().min(MOST_FALLBACKS)] } else { &[] },
-            messages: &call.messages,
+            messages: messages(call, provider.is_some() && is_claude),
             stream: true,
-            stream_options: tried.with_usage.then(|| json!({"include_usage": true})),
-            max_tokens: tried.max_tokens,
-            temperature: call.temperature,
+            stream_options: sends(Field::StreamOptions).then(|| json!({"include_usage": true})),
+            max_tokens: limit(true),
+            max_completion_tokens: limit(false),
+            temperature: sends(Field::Temperature).then_some(call.temperature),
             response_format: schema.map(|(name, schema)| {
                 json!({"type": "json_schema", "json_schema": {"name": name, "strict": true, "schema": schema}})
             }),
-            session_id: provider.as_ref().map(|_| call.session.as_str()),
-            provider,
+            session_id: provider.filter(|_| sends(Field::SessionId)).map(|_| call.session.as_str()),
+            provider: provider
+                .filter(|_| sends(Field::Provider))
+                .map(|provider| Provider { require_parameters: schema.is_some(), ..provider }),
         }
     }
+}
+
+/// The messages as they are sent. Claude caches only up to marks: after the rules, and after what stays the
+/// same in the last message.
+fn messages(call: &Call, marked: bool) -> Vec<Value> {
+    let last = call.messages.len().saturating_sub(1);
+    let message = |(index, message): (usize, &Message)| {
+        let stable = match index {
+            _ if !marked => 0,
+            _ if index == last => call.stable,
+            _ if message.role == Role::System => message.content.len(),
+            _ => 0,
+        };
+        let (stable, rest) = message.content.split_at_checked(stable).unwrap_or(("", &message.content));
+        let mark = json!({"type": "ephemeral"});
+        let mut parts = Vec::new();
+        if !stable.is_empty() {
+            parts.push(json!({"type": "text", "text": stable, "cache_control": mark}));
+        }
+        if !parts.is_empty() && !rest.is_empty() {
+            parts.push(json!({"type": "text", "text": rest}));
+        }
+        let content = if parts.is_empty() { json!(message.content) } else { Value::Array(parts) };
+        json!({"role": message.role, "content": content})
+    };
+    call.messages.iter().enumerate().map(message).collect()
 }
 
 /// What one piece of an answer says: a stream's chunk or a whole body.
 #[derive(Default)]
 pub(super) struct Frame {
     pub(super) text: String,
+    /// Why the model declines to answer.
+    pub(super) refusal: String,
     pub(super) finish: Option<Finish>,
     pub(super) model: Option<String>,
     pub(super) usage: Option<Usage>,
@@ -100,7 +125,10 @@ pub(super) struct Frame {
 impl Frame {
     /// Reads a chunk or a whole answer. The error, where there is one, goes before everything else.
     pub(super) fn read(value: &Value) -> Result<Self, Fault> {
-        let choice = value.pointer("/choices/0").unwrap_or(&Value::Null);
+        // One answer was asked for; a second one is not mixed into it.
+        let first = |choice: &&Value| number(&choice["index"]).is_none_or(|index| index == 0.0);
+        let choices = value["choices"].as_array();
+        let choice = choices.and_then(|list| list.iter().find(first)).unwrap_or(&Value::Null);
         if let Some(fault) = error_in(value, None).or_else(|| error_in(choice, None)) {
             return Err(fault);
         }
@@ -116,6 +144,7 @@ impl Frame {
         Ok(Self {
             is_token: !text.is_empty() || !thought.concat().is_empty() || message["tool_calls"].is_array(),
             text,
+            refusal: message["refusal"].as_str().unwrap_or_default().to_owned(),
             finish: reason.map(finish),
             model: value["model"].as_str().filter(|model| !model.is_empty()).map(str::to_owned),
             usage: value["usage"].as_object().map(|_| usage(&value["usage"])),
@@ -148,154 +177,21 @@ fn finish(reason: &str) -> Finish {
 }
 
 fn usage(usage: &Value) -> Usage {
-    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let count = |pointer: &str| usage.pointer(pointer).and_then(number).unwrap_or(0.0) as u64;
     Usage {
         calls: 1,
         prompt_tokens: count("/prompt_tokens"),
         completion_tokens: count("/completion_tokens"),
         cached_tokens: count("/prompt_tokens_details/cached_tokens"),
-        cost_usd: usage["cost"].as_f64().filter(|cost| cost.is_finite() && *cost >= 0.0).unwrap_or(0.0),
+        cost_usd: number(&usage["cost"]).unwrap_or(0.0),
+        estimated: false,
     }
 }
 
-/// The error that `value` holds beside or instead of an answer, in any of the shapes servers use.
-/// `status` is the HTTP status where it is the error's.
-pub(super) fn error_in(value: &Value, status: Option<u16>) -> Option<Fault> {
-    let error = &value["error"];
-    if error.is_object() || error.as_str().is_some_and(|text| !text.is_empty()) {
-        return Some(fault(error, status));
-    }
-    let bare = value["object"] == "error"
-        || value["error_type"].is_string()
-        || value["error_message"].is_string()
-        || (value["detail"].is_array() || value["detail"].is_string()) && !value["choices"].is_array();
-    bare.then(|| fault(value, status))
-}
-
-/// Reads an error object, or an error that is only a text.
-pub(super) fn fault(error: &Value, status: Option<u16>) -> Fault {
-    let names = ["/error_type", "/metadata/error_type", "/code", "/type", "/availability/code"];
-    let names = names.map(|pointer| error.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
-    let said = message(error);
-    let code = status
-        .or_else(|| code(&error["code"]))
-        .or_else(|| code(&error["http_status"]))
-        .or_else(|| code(&error["status"]))
-        .or_else(|| names.iter().find_map(|name| named_code(name)));
-    let availability = &error["availability"];
-    let headers = &error["metadata"]["headers"];
-    let header = |name: &str| {
-        headers[name].as_str().map(str::to_owned).or_else(|| Some(headers[name].as_u64()?.to_string()))
-    };
-    let mut fault = Fault::new(cause(&names, &said, error, code), said);
-    fault.code = code;
-    fault.hint = super::retry::hint(
-        header("Retry-After").as_deref(),
-        seconds(&availability["retry_after"]).or_else(|| seconds(&error["retry_after"])),
-        header("X-RateLimit-Reset").as_deref(),
-        SystemTime::now(),
-    );
-    fault.retryable = availability["retryable"].as_bool();
-    fault
-}
-
-fn cause(names: &[&str], said: &str, error: &Value, code: Option<u16>) -> Cause {
-    let low = said.to_ascii_lowercase();
-    let has_name = |wanted: &[&str]| names.iter().any(|name| wanted.contains(name));
-    let says = |wanted: &[&str]| wanted.iter().any(|text| low.contains(text));
-    let daily =
-        error.pointer("/metadata/limit_source").and_then(Value::as_str) == Some("openrouter_free_tier_daily");
-    let unknown = ["not found", "not exist", "not a valid", "invalid model", "unknown model"];
-    match code {
-        None | Some(429) if daily || says(&["free-models-per-day"]) => Cause::DailyCap,
-        // The code says more about a key, the credit or a limit than words do.
-        Some(401..=403 | 429) => Cause::Answered,
-        _ if has_name(&["context_length_exceeded", "exceed_context_size_error"])
-            || says(&["context length", "context size", "context window", "prompt is too long"]) =>
-        {
-            Cause::TooLong
-        }
-        None | Some(400 | 404)
-            if has_name(&["model_not_found", "model_deprecated", "no_endpoints"])
-                || says(&["no endpoints found for"])
-                || says(&["model"]) && says(&unknown) =>
-        {
-            Cause::UnknownModel
-        }
-        _ => Cause::Answered,
-    }
-}
-
-/// What the error says for people: its message, and what the provider behind it said.
-fn message(error: &Value) -> String {
-    let mut said = String::new();
-    let reasons = error.pointer("/metadata/reasons").and_then(Value::as_array);
-    let detail = error["detail"].as_array().and_then(|list| list.first()).map(|first| &first["msg"]);
-    let texts = [Some(error), error.get("message"), error.get("error_message"), error.get("detail"), detail];
-    let raw = error.pointer("/metadata/raw").and_then(Value::as_str).map(raw_message);
-    let provider = error.pointer("/metadata/provider_name").and_then(Value::as_str);
-    let reasons = reasons.into_iter().flatten().filter_map(Value::as_str);
-    let parts = texts.into_iter().flatten().filter_map(Value::as_str).chain(reasons).chain(provider);
-    for part in parts.map(str::to_owned).chain(raw).filter(|part| !part.is_empty()) {
-        said.push_str(if said.is_empty() { "" } else { ": " });
-        said.push_str(&part);
-    }
-    match error["param"].as_str() {
-        Some(param) if !said.contains(param) => format!("{said} ({param})"),
-        _ if said.is_empty() => "an error without a message".to_owned(),
-        _ => said,
-    }
-}
-
-/// OpenRouter passes a provider's body on as a string, often with JSON in it.
-fn raw_message(raw: &str) -> String {
-    let value: Value = serde_json::from_str(raw).unwrap_or_default();
-    let inner = value.pointer("/error/message").or(value.get("message")).or(value.get("error"));
-    match inner.and_then(Value::as_str) {
-        Some(message) => message.to_owned(),
-        None if raw.trim_start().starts_with('<') => "a web page".to_owned(),
-        None => raw.to_owned(),
-    }
-}
-
-/// A status, as a number or a text.
-fn code(value: &Value) -> Option<u16> {
-    let number = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    u16::try_from(number).ok().filter(|code| (400..600).contains(code))
-}
-
-/// The status that the name of an error stands for.
-fn named_code(name: &str) -> Option<u16> {
-    Some(match name {
-        "invalid_request"
-        | "invalid_request_error"
-        | "invalid_prompt"
-        | "BadRequestError"
-        | "context_length_exceeded"
-        | "exceed_context_size_error"
-        | "max_tokens_exceeded" => 400,
-        "authentication" | "authentication_error" | "invalid_api_key" => 401,
-        "payment_required" | "insufficient_quota" => 402,
-        "permission_denied" | "permission_error" => 403,
-        "not_found" | "not_found_error" | "model_not_found" | "NotFoundError" => 404,
-        "timeout" | "request_timeout" => 408,
-        "rate_limit_exceeded" | "rate_limit_error" | "RateLimitError" | "capacity_exhausted" => 429,
-        "server"
-        | "unmapped"
-        | "server_error"
-        | "api_error"
-        | "internal_server_error"
-        | "InternalServerError" => 500,
-        "provider_unavailable" => 502,
-        "provider_overloaded" | "temporarily_unavailable" | "unavailable_error" => 503,
-        "overloaded_error" | "overloaded" => 529,
-        _ => return None,
-    })
-}
-
-fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    Duration::try_from_secs_f64(seconds).ok()
+/// A number that counts something; some servers write it as a text.
+fn number(value: &Value) -> Option<f64> {
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    (number.is_finite() && number >= 0.0).then_some(number)
 }
 
 /// The ids that `GET /models` lists.
