@@ -1,5 +1,6 @@
 //! The model client against a real server on loopback that plays prepared bytes.
 
+mod faults;
 mod server;
 
 use futures_util::future::BoxFuture;

@@ -206,7 +206,12 @@ impl OpenAi {
             if let (Next::GiveUp, Some(partial)) = (next, fault.partial.take()) {
                 return Ok(shown(*partial, call, key.as_ref()));
             }
-            heard(Heard::Lost(price::of_lost(call, &models[from], fault.heard, fault.usage)));
+            heard(Heard::Lost(price::of_lost(
+                call,
+                &models[from],
+                fault.heard,
+                fault.usage.as_deref().copied(),
+            )));
             match next {
                 Next::GiveUp => return Err(self.error(fault, &models[from], key.as_ref())),
                 Next::RenewKey => match self.keys.renew(key.as_ref()).await {

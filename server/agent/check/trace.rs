@@ -304,7 +304,7 @@ fn named(what: &str, name: &str) -> Option<Missing> {
 pub(super) fn shape(message: &str) -> String {
     let message = report::head(message, 300);
     let mut out = String::new();
-    let mut rest = message.as_ref() as &str;
+    let mut rest = message;
     while let Some(c) = rest.chars().next() {
         let address =
             rest.strip_prefix("0x").map(|hex| hex.trim_start_matches(|c: char| c.is_ascii_hexdigit()));

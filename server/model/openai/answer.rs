@@ -100,7 +100,7 @@ impl Answer {
     /// What fails now has been paid for all the same.
     fn charged(&self, mut fault: Fault) -> Fault {
         fault.heard = self.text.len();
-        fault.usage = self.usage;
+        fault.usage = self.usage.map(Box::new);
         fault
     }
 

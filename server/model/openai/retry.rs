@@ -28,7 +28,7 @@ pub(super) struct Fault {
     pub(super) partial: Option<Box<Reply>>,
     /// Bytes of text that had arrived, and the usage that was told for them.
     pub(super) heard: usize,
-    pub(super) usage: Option<Usage>,
+    pub(super) usage: Option<Box<Usage>>,
     said: String,
 }
 
