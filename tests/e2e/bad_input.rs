@@ -68,7 +68,13 @@ fn budgets_end_a_task() {
     let workspace =
         PYTHON.workspace().model(&server).no_sandbox().set("OPENDEVAGENT_BUDGET_USD_PER_TASK", "0.0005");
     workspace.run(&["fix"]).exits(6).says("budget.usdPerTask");
-    assert_eq!(server.requests().len(), 1);
+    assert_eq!(server.requests().len(), 0, "the price is known, and more than that");
+
+    let workspace = workspace
+        .set("OPENDEVAGENT_AGENTS_DEBUGGER_MODEL", "nobody/unlisted")
+        .set("OPENDEVAGENT_AGENTS_DEBUGGER_FALLBACKS", "");
+    workspace.run(&["fix"]).exits(6).says("budget.usdPerTask");
+    assert_eq!(server.requests().len(), 1, "what the first call cost is told by its answer");
 }
 
 /// A fix that cannot be verified is shown, for the reason, and not called good.
