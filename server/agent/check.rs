@@ -15,6 +15,8 @@ mod runner;
 mod tests;
 mod trace;
 
+pub(super) use report::tail;
+
 pub use detect::{choose, run_file};
 pub use judge::{Evidence, judge};
 pub use record::{Record, Site};
@@ -28,6 +30,7 @@ use crate::workspace::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use trace::MAX_OUTPUT;
 
 /// The working directory of every job.
 const ROOT: &str = "/work";
@@ -142,7 +145,7 @@ impl Check {
             found.map(|(_, bytes)| bytes.as_slice())
         };
         let record = artifact("-record.jsonl").map(Record::read).unwrap_or_default();
-        let mut stdout = outcome.stdout.clone();
+        let mut stdout = tail(&outcome.stdout, MAX_OUTPUT).to_owned();
         let mut report = report::Report::default();
         if let Some(bytes) = artifact("-pytest.xml") {
             report.read_junit(bytes);
@@ -168,7 +171,7 @@ impl Check {
             tests: report.tests,
             record,
             stdout,
-            stderr: outcome.stderr.clone(),
+            stderr: tail(&outcome.stderr, MAX_OUTPUT).to_owned(),
             missing: None,
             error: outcome.error.clone(),
             duration_ms: outcome.duration_ms,
@@ -264,7 +267,7 @@ impl Observation {
             let room = max.saturating_sub(out.len() + name.len() + 4);
             if room > 80 {
                 let share = if *name == "stderr" { room.div_ceil(2) } else { room };
-                let _ = write!(out, "\n{name}:\n{}", report::tail(text.trim_end(), share));
+                let _ = write!(out, "\n{name}:\n{}", tail(text.trim_end(), share));
             }
             out
         })

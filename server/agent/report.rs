@@ -1,5 +1,6 @@
 //! How a task's end becomes its report.
 
+use super::check::tail;
 use super::pipeline::End;
 use super::task::{Change, EditRecord, Proposal, Report, Round, Stop};
 use super::{Attempt, Work, patch};
@@ -9,6 +10,9 @@ use crate::text;
 use crate::verdict::{Level, Verdict};
 use patch::FileChange;
 use std::fmt::Write;
+
+/// Bytes of each stream that the report of a run keeps: nobody reads more in an editor, and reports stay in memory.
+const MAX_SHOWN: usize = 64 << 10;
 
 /// A unified diff of all files.
 pub(super) fn diff(changes: &[FileChange]) -> String {
@@ -165,8 +169,10 @@ impl Work<'_> {
         let mut text = String::new();
         for (name, output) in [("Output", &before.stdout), ("Errors", &before.stderr)] {
             if !output.is_empty() {
-                let output = output.trim_end().replace("```", "'''");
-                let _ = write!(text, "## {name}\n\n```text\n{output}\n```\n\n");
+                let shown = tail(output.trim_end(), MAX_SHOWN);
+                let cut = if shown.len() < output.trim_end().len() { " (the end)" } else { "" };
+                let output = shown.replace("```", "'''");
+                let _ = write!(text, "## {name}{cut}\n\n```text\n{output}\n```\n\n");
             }
         }
         let ended =

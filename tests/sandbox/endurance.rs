@@ -23,6 +23,7 @@ async fn server() -> Editor {
     let options = json!({"settings": {"sandbox": {"memoryMiB": 128, "scratchMiB": 32}}});
     let mut editor = Editor::start(json!({}), options).await;
     editor.open("hello.sh", "shellscript", "echo hello\n").await;
+    editor.open("flood.sh", "shellscript", "yes >&2 & exec yes\n").await;
     editor
 }
 
@@ -56,6 +57,24 @@ async fn two_hundred_runs_leave_nothing_and_do_not_grow_the_server() {
     run(&mut editor, "hello.sh", 32).await;
     let after = memory(pid, "VmRSS");
     assert!(after < before + GROWTH_KIB, "{before} KiB before, {after} KiB after");
+    editor.quit().await;
+    assert_eq!(containers_of(pid), [""; 0]);
+}
+
+#[tokio::test]
+async fn floods_of_output_do_not_grow_the_server() {
+    if !docker() {
+        return;
+    }
+    let mut editor = server().await;
+    let pid = editor.pid();
+    run(&mut editor, "hello.sh", 1).await;
+    let before = memory(pid, "VmRSS");
+    for _ in 0..5 {
+        run(&mut editor, "flood.sh", 1).await;
+    }
+    let peak = memory(pid, "VmHWM");
+    assert!(peak < before + GROWTH_KIB, "{before} KiB before, {peak} KiB at its height");
     editor.quit().await;
     assert_eq!(containers_of(pid), [""; 0]);
 }

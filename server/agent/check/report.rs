@@ -271,7 +271,7 @@ pub(super) fn head(text: &str, max: usize) -> &str {
 }
 
 /// At most `max` bytes from the end, cut between characters.
-pub(super) fn tail(text: &str, max: usize) -> &str {
+pub(in crate::agent) fn tail(text: &str, max: usize) -> &str {
     let start = (text.len().saturating_sub(max)..=text.len()).find(|&at| text.is_char_boundary(at));
     &text[start.unwrap_or(text.len())..]
 }

@@ -10,7 +10,7 @@ const MAX_FRAMES: usize = 20;
 /// Longer lines are no frames.
 const MAX_LINE: usize = 2000;
 /// Of an output that is read for frames; errors stand at its end.
-const MAX_OUTPUT: usize = 256 << 10;
+pub(super) const MAX_OUTPUT: usize = 256 << 10;
 
 /// A place that an output names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) fn findings(seen: &Observation, snapshot: &Snapshot) -> Vec<Finding> 
     }
     if !seen.passes() && found.is_empty() {
         for text in [&seen.stderr, &seen.stdout] {
-            found.extend(reader.output(report::tail(text, MAX_OUTPUT)));
+            found.extend(reader.output(text));
         }
     }
     let mut known = BTreeSet::new();
@@ -257,8 +257,7 @@ fn number(text: &str) -> Option<(u32, &str)> {
 pub(super) fn missing(seen: &Observation, own: &BTreeSet<String>) -> Option<Missing> {
     let details =
         seen.tests.values().filter(|test| test.state == State::Failed).map(|test| test.detail.as_str());
-    let texts =
-        details.chain([report::tail(&seen.stderr, MAX_OUTPUT), report::tail(&seen.stdout, MAX_OUTPUT)]);
+    let texts = details.chain([seen.stderr.as_str(), seen.stdout.as_str()]);
     let mut lines = texts.flat_map(str::lines).filter(|line| line.len() <= MAX_LINE);
     let package = lines.find_map(|line| {
         MISSING.iter().find_map(|(before, after)| {

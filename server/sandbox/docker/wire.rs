@@ -119,8 +119,8 @@ impl Reply {
             status: record.status(),
             exit_code: record.code,
             signal: record.signal,
-            stdout: String::from_utf8_lossy(&self.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+            stdout: text(self.stdout),
+            stderr: text(self.stderr),
             truncated: record.truncated,
             oom: record.oom_kills > 0,
             duration_ms: record.wall_ms,
@@ -134,6 +134,11 @@ impl Reply {
             artifacts: self.artefacts,
         }
     }
+}
+
+/// Without a copy where it is UTF-8, as almost all output is.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn append(stream: &mut Vec<u8>, bytes: &[u8], cap: usize) {
