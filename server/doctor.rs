@@ -1,5 +1,7 @@
 //! `doctor`: whether everything a task needs is there, and what to do where it is not.
 
+mod promises;
+
 use crate::config::{Loaded, user_file};
 use crate::model::openai::find_local;
 use crate::model::{Model, ModelError};
@@ -51,8 +53,8 @@ pub async fn examine(loaded: &Loaded) -> Vec<Check> {
     match wiring::connect(loaded, None) {
         Ok(connected) => {
             let model: Arc<dyn Model> = connected.ports.model.clone();
-            let (model, local, sandbox) =
-                tokio::join!(model.probe(), find_local(), sandbox(connected.ports.sandbox.clone()));
+            let (model, local, sandboxed) =
+                tokio::join!(model.probe(), find_local(), sandbox(&*connected.ports.sandbox));
             checks.push(answer("model", model));
             checks.push(match local.as_slice() {
                 [] => Check::ok("local", "no model server found on this machine"),
@@ -65,7 +67,7 @@ pub async fn examine(loaded: &Loaded) -> Vec<Check> {
                         .join(", "),
                 ),
             });
-            checks.push(sandbox);
+            checks.extend(sandboxed);
         }
         Err(error) => checks.push(Check::problem("model", &error.to_string())),
     }
@@ -91,11 +93,23 @@ fn answer(name: &'static str, probed: Result<String, ModelError>) -> Check {
     }
 }
 
-async fn sandbox(sandbox: Arc<dyn Sandbox>) -> Check {
-    match sandbox.probe().await {
+/// The engine and its image; where both are there, also whether the limits hold, shown by trying to break them.
+async fn sandbox(sandbox: &dyn Sandbox) -> Vec<Check> {
+    let engine = match sandbox.probe().await {
         Ok(detail) => Check::ok("sandbox", detail),
-        Err(error) => Check::problem("sandbox", &error.to_string()),
-    }
+        Err(error) => return vec![Check::problem("sandbox", &error.to_string())],
+    };
+    let named = promises::named(&sandbox.limits());
+    let limits = match promises::broken(sandbox).await {
+        Ok(broken) if broken.is_empty() => Check::ok("limits", format!("hold: {named}")),
+        Ok(broken) => Check {
+            remedy: Some("use another engine or `sandbox.runtime`, or run only programs you trust".into()),
+            ..Check::problem("limits", &format!("not enforced here: {} (of {named})", broken.join(", ")))
+        },
+        Err(error) => Check::problem("limits", &error.to_string()),
+    };
+    sandbox.close().await;
+    vec![engine, limits]
 }
 
 /// The editors whose program is on the search path.

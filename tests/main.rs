@@ -7,6 +7,7 @@
 mod check;
 mod e2e;
 mod editor;
+mod hostile;
 mod lsp;
 mod model;
 mod model_server;

@@ -17,6 +17,7 @@ mod owner;
 mod policy;
 mod pool;
 mod quarantine;
+mod seccomp;
 mod wire;
 
 use super::{Job, Limits, Outcome, Sandbox, SandboxError, Status, view};
@@ -37,6 +38,7 @@ use tokio::time::timeout;
 
 pub use containers::Listed;
 pub use policy::Policy;
+pub use seccomp::Seccomp;
 
 const OWNER: &str = "opendevagent.owner";
 const TASK: &str = "opendevagent.task";

@@ -1,9 +1,11 @@
 //! What a sandbox container may do, as one value, and the only place that renders it to the engine's flags.
 
 use super::Limits;
+use super::seccomp::{SECCOMP, Seccomp};
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, ResourcesUlimits};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::path::Path;
 
 /// The user and group every program runs as; no name in the image is needed.
 const UID: u32 = 10001;
@@ -15,6 +17,10 @@ const MIB: u64 = 1 << 20;
 pub struct Policy {
     /// Memory and swap together, tmpfs pages included.
     pub memory_mib: u64,
+    /// Nothing of it is swapped out. Left out where control groups of version 2 have no such knob: there the limit
+    /// above leaves no swap at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swappiness: Option<i64>,
     pub cpus: f64,
     /// Processes and threads, the runner included.
     pub pids: i64,
@@ -27,6 +33,7 @@ pub struct Policy {
     pub user: String,
     pub dropped_capabilities: [&'static str; 1],
     pub security: [&'static str; 1],
+    pub seccomp: Seccomp,
     pub ipc: &'static str,
     /// Soft and hard limit alike. Files may be a little larger than their file system, so that a full one is an
     /// error to the program and not a signal; sparse files stay small.
@@ -40,6 +47,7 @@ impl Policy {
     pub fn new(limits: &Limits, runtime: &str) -> Policy {
         Policy {
             memory_mib: limits.memory_mib,
+            swappiness: Path::new("/sys/fs/cgroup/memory/memory.swappiness").exists().then_some(0),
             cpus: limits.cpus,
             pids: limits.pids,
             network: limits.network,
@@ -50,6 +58,7 @@ impl Policy {
             user: format!("{UID}:{UID}"),
             dropped_capabilities: ["ALL"],
             security: ["no-new-privileges:true"],
+            seccomp: SECCOMP,
             ipc: "private",
             ulimits: [("nofile", 1024), ("core", 0), ("fsize", (limits.scratch_mib + 1) * MIB)],
             log_driver: "none",
@@ -82,19 +91,21 @@ impl Policy {
 
     fn host_config(&self) -> HostConfig {
         let memory = (self.memory_mib * MIB) as i64;
+        let security = self.security.into_iter();
+        let seccomp = format!("seccomp={}", self.seccomp.profile());
         let strings = |list: &[&str]| Some(list.iter().map(|text| (*text).to_owned()).collect());
         HostConfig {
             network_mode: Some(self.network.to_owned()),
             memory: Some(memory),
             memory_swap: Some(memory),
-            memory_swappiness: Some(0),
+            memory_swappiness: self.swappiness,
             nano_cpus: Some((self.cpus * 1e9) as i64),
             pids_limit: Some(self.pids),
             readonly_rootfs: Some(self.read_only_root),
             tmpfs: Some(self.scratch.iter().map(|(path, mib)| self.tmpfs(path, *mib)).collect()),
             shm_size: Some((self.shm_mib * MIB) as i64),
             cap_drop: strings(&self.dropped_capabilities),
-            security_opt: strings(&self.security),
+            security_opt: Some(security.map(str::to_owned).chain([seccomp]).collect()),
             ipc_mode: Some(self.ipc.to_owned()),
             ulimits: Some(self.ulimits.iter().map(|(name, limit)| ulimit(name, *limit)).collect()),
             log_config: Some(HostConfigLogConfig { typ: Some(self.log_driver.to_owned()), config: None }),
