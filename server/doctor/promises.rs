@@ -119,6 +119,7 @@ mod tests {
             image: "x".into(),
             error: None,
             artifacts: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
