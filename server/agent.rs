@@ -13,12 +13,13 @@ pub mod patch;
 pub mod pipeline;
 mod report;
 pub mod role;
+mod room;
 pub mod task;
 
 use crate::event::discreet::Discreet;
 use crate::event::{Action, Kind, Note, Phase};
 use crate::model::redact::redact;
-use crate::model::{Agent, Model};
+use crate::model::{Agent, Model, Window};
 use crate::sandbox::Sandbox;
 use crate::verdict::CheckSource;
 use crate::workspace::{Documents, Snapshot};
@@ -139,6 +140,8 @@ struct Work<'a> {
     run: Run,
     began: Instant,
     masks: Mutex<Masks>,
+    /// What the server on this machine said last.
+    window: Option<Window>,
     snapshot: Option<Snapshot>,
     check: Option<Check>,
     /// Why nothing can be run.
@@ -168,6 +171,7 @@ impl<'a> Work<'a> {
             run: Run::new(task.action, ports.options.repair_rounds, wish),
             began: Instant::now(),
             masks: Mutex::new(Masks::new(&task.nonce)),
+            window: None,
             snapshot: None,
             check: None,
             unchecked: None,

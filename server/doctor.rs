@@ -3,7 +3,7 @@
 mod promises;
 
 use crate::config::{Loaded, user_file};
-use crate::model::openai::find_local;
+use crate::model::openai::{LocalServer, find_local};
 use crate::model::{Model, ModelError};
 use crate::sandbox::Sandbox;
 use crate::wiring;
@@ -58,14 +58,7 @@ pub async fn examine(loaded: &Loaded) -> Vec<Check> {
             checks.push(answer("model", model));
             checks.push(match local.as_slice() {
                 [] => Check::ok("local", "no model server found on this machine"),
-                found => Check::ok(
-                    "local",
-                    found
-                        .iter()
-                        .map(|one| format!("{} at {}", one.name, one.base_url))
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                ),
+                found => Check::ok("local", found.iter().map(described).collect::<Vec<_>>().join("; ")),
             });
             checks.extend(sandboxed);
         }
@@ -73,6 +66,13 @@ pub async fn examine(loaded: &Loaded) -> Vec<Check> {
     }
     checks.push(editors());
     checks
+}
+
+/// e.g. `Ollama at http://127.0.0.1:11434/v1 with qwen2.5-coder (4096 tokens)`.
+fn described(server: &LocalServer) -> String {
+    let models = server.models.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let room = server.window.as_ref().map_or(String::new(), |window| format!(" ({} tokens)", window.tokens));
+    format!("{} at {} with {models}{room}", server.name, server.base_url)
 }
 
 fn settings(loaded: &Loaded) -> Check {

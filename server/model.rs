@@ -23,8 +23,24 @@ pub trait Model: Send + Sync {
     /// One line about the server, when it can be reached and takes the key.
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>>;
 
+    /// The room `model` has, where a server on this machine says so; it may be asked before every call.
+    fn window<'a>(&'a self, _model: &'a str) -> BoxFuture<'a, Option<Window>> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// For people: what answers, e.g. `https://openrouter.ai/api/v1` or `replay of demo.jsonl`.
     fn describe(&self) -> String;
+}
+
+/// What fits into a call of a model on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// e.g. `Ollama`.
+    pub server: String,
+    /// Prompt and answer together, in tokens.
+    pub tokens: u32,
+    /// What does not fit is left out without a word (Ollama).
+    pub truncates: bool,
 }
 
 /// The three agents. Each has its own model, temperature and fallbacks.

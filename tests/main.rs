@@ -11,6 +11,7 @@ mod hostile;
 mod lsp;
 mod model;
 mod model_server;
+mod real_model;
 mod sandbox;
 mod secrets;
 mod support;

@@ -23,7 +23,8 @@ impl Work<'_> {
         schema: Option<(&'static str, serde_json::Value)>,
     ) -> Result<Reply, Stop> {
         let options = self.ports.options.agents.get(&agent).cloned().unwrap_or_default();
-        let (messages, stable) = self.brief(prompt);
+        let room = self.room(&options.model).await;
+        let (messages, stable) = self.brief(prompt, room.files);
         let prompt = messages.iter().map(|message| price::tokens(&message.content)).sum();
         let models: Vec<_> =
             std::iter::once(&options.model).chain(&options.fallbacks).map(String::as_str).collect();
@@ -34,7 +35,7 @@ impl Work<'_> {
             model: options.model,
             fallbacks: options.fallbacks,
             temperature: options.temperature,
-            max_tokens,
+            max_tokens: max_tokens.min(room.answer),
             messages,
             schema,
             stable,
@@ -44,6 +45,9 @@ impl Work<'_> {
         let asked = Instant::now();
         let reply = self.listen(&tally).await;
         self.model_time += asked.elapsed();
+        if let Ok(reply) = &reply {
+            self.notice_cut(&tally.call.messages, reply);
+        }
         self.settle(reply.as_ref().ok().map(|reply| reply.usage));
         (self.emit)(Kind::Usage { usage: self.spent.total });
         reply
@@ -92,7 +96,7 @@ impl Work<'_> {
     }
 
     /// The messages, and how much of the last one stays the same in the next call.
-    fn brief(&self, prompt: impl FnOnce(&role::Brief) -> Vec<Message>) -> (Vec<Message>, usize) {
+    fn brief(&self, prompt: impl FnOnce(&role::Brief) -> Vec<Message>, files: u32) -> (Vec<Message>, usize) {
         let before = self.before.as_ref().filter(|before| !before.passes());
         let pointed_at: Vec<String> = before
             .map(|before| before.findings(self.snapshot()))
@@ -103,8 +107,7 @@ impl Work<'_> {
                     .chain(finding.related.iter().map(|frame| frame.path.clone()))
             })
             .collect();
-        let mut context =
-            context::gather(self.snapshot(), self.task, &pointed_at, self.ports.options.context_tokens);
+        let mut context = context::gather(self.snapshot(), self.task, &pointed_at, files);
         let nonce = &self.task.nonce;
         let mut masks = self.masks();
         context.hide(&mut masks);

@@ -19,7 +19,7 @@ pub use address::is_loopback;
 pub use key::{KeyInfo, KeySource};
 pub use local::{LocalServer, find_local};
 
-use super::{Call, Heard, Model, ModelError, Reply, catalog, price, redact};
+use super::{Call, Heard, Model, ModelError, Reply, Window, catalog, price, redact};
 use address::on_loopback;
 use answer::Ear;
 use dialect::{Dialect, Fields};
@@ -119,6 +119,13 @@ impl Model for OpenAi {
             } else {
                 self.models().await.map(|ids| told(&ids))
             }
+        })
+    }
+
+    fn window<'a>(&'a self, model: &'a str) -> BoxFuture<'a, Option<Window>> {
+        Box::pin(async move {
+            let client = self.client().ok().filter(|_| local::is_usual(&self.base))?;
+            local::window(client, &self.base, &catalog::canonical(model)).await
         })
     }
 

@@ -4,10 +4,11 @@
 //! call (`{"agent","model","prompt","reply":{"text","finish","model","usage"}}`) and one per check
 //! (`{"check":{...}}`); the last tells how it ended (`{"ended":{...}}`). Without keys: it serves as a bug report.
 
-use super::{Agent, Call, Heard, Message, Model, ModelError, Reply, redact};
+use super::{Agent, Call, Heard, Message, Model, ModelError, Reply, Window, redact};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
@@ -39,6 +40,8 @@ pub struct Replay {
     name: String,
     header: Value,
     checks: Vec<Value>,
+    /// What a server on this machine said before each call.
+    windows: Mutex<VecDeque<Window>>,
     /// With their line numbers, from 1.
     lines: Vec<(usize, Line)>,
     next: AtomicUsize,
@@ -60,6 +63,7 @@ impl Replay {
     /// Reads a transcript; `name` is what people are told. Empty lines are passed over.
     pub fn from_str(name: &str, text: &str) -> Result<Self, ModelError> {
         let (mut lines, mut checks, mut header) = (Vec::new(), Vec::new(), Value::Null);
+        let mut windows = VecDeque::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let number = index + 1;
             let wrong = |error: serde_json::Error| {
@@ -70,11 +74,20 @@ impl Replay {
                 header = value;
             } else if let Some(check) = value.get_mut("check") {
                 checks.push(check.take());
+            } else if let Some(window) = value.get_mut("window") {
+                windows.push_back(serde_json::from_value(window.take()).map_err(wrong)?);
             } else if value.get("ended").is_none() {
                 lines.push((number, serde_json::from_value(value).map_err(wrong)?));
             }
         }
-        Ok(Self { name: name.to_owned(), header, checks, lines, next: AtomicUsize::new(0) })
+        Ok(Self {
+            name: name.to_owned(),
+            header,
+            checks,
+            windows: Mutex::new(windows),
+            lines,
+            next: AtomicUsize::new(0),
+        })
     }
 
     /// What was asked when it was recorded; null where that was not written.
@@ -134,6 +147,11 @@ impl Model for Replay {
 
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>> {
         Box::pin(async { Ok(format!("{} recorded answers", self.lines.len())) })
+    }
+
+    fn window<'a>(&'a self, _model: &'a str) -> BoxFuture<'a, Option<Window>> {
+        let next = self.windows.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        Box::pin(std::future::ready(next))
     }
 
     fn describe(&self) -> String {
@@ -214,6 +232,15 @@ impl<M: Model> Model for Recorder<M> {
         self.model.probe()
     }
 
+    fn window<'a>(&'a self, model: &'a str) -> BoxFuture<'a, Option<Window>> {
+        Box::pin(async move {
+            let window = self.model.window(model).await?;
+            // What cannot be written here fails with the next call.
+            let _ = self.transcript.write(&json!({ "window": window }));
+            Some(window)
+        })
+    }
+
     fn describe(&self) -> String {
         self.model.describe()
     }
@@ -247,7 +274,6 @@ fn difference(then: &[Message], now: &[Message]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::model::{Finish, Role, Usage};
-    use serde_json::json;
 
     fn call(agent: Agent, prompt: &str) -> Call {
         Call {

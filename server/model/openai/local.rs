@@ -1,15 +1,21 @@
 //! Model servers on this machine: Ollama, LM Studio, llama.cpp, vLLM. No key is sent to find them.
 
-use super::{BODY_CAP, MOST_EXCERPT, new_client, wire};
-use crate::model::redact;
+use super::{MOST_EXCERPT, new_client, wire};
+use crate::model::{Window, redact};
 use futures_util::future::join_all;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
+use url::Url;
 
 /// How long all local servers together get to answer.
-const LOCAL_LIMIT: Duration = Duration::from_millis(300);
+const LOCAL_LIMIT: Duration = Duration::from_millis(280);
 const LOCAL_SERVERS: &[(&str, u16)] =
     &[("Ollama", 11434), ("LM Studio", 1234), ("llama.cpp", 8080), ("vLLM", 8000)];
+/// Most bytes read of an answer.
+const MOST_BYTES: usize = 4 << 20;
+/// What Ollama gives a model that asks for nothing else.
+const OLLAMA_TOKENS: u32 = 4096;
 
 /// A server found on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,8 @@ pub struct LocalServer {
     pub name: String,
     pub base_url: String,
     pub models: Vec<String>,
+    /// The room its first model has, where it says so.
+    pub window: Option<Window>,
 }
 
 /// The servers on this machine that answer within 300 ms. No key is sent.
@@ -26,20 +34,109 @@ pub async fn find_local() -> Vec<LocalServer> {
 
 async fn find_at(servers: &[(&str, u16)]) -> Vec<LocalServer> {
     let Ok(client) = new_client(LOCAL_LIMIT, true) else { return Vec::new() };
-    let probes = servers.iter().map(|&(name, port)| timeout(LOCAL_LIMIT, local(&client, name, port)));
-    join_all(probes).await.into_iter().filter_map(|found| found.ok().flatten()).collect()
+    let probes = servers.iter().map(|&(name, port)| local(&client, name, port));
+    join_all(probes).await.into_iter().flatten().collect()
 }
 
 async fn local(client: &reqwest::Client, name: &str, port: u16) -> Option<LocalServer> {
     let base_url = format!("http://127.0.0.1:{port}/v1");
-    let mut response = client.get(format!("{base_url}/models")).send().await.ok()?;
-    let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.ok()?.filter(|_| body.len() < BODY_CAP) {
-        body.extend_from_slice(&bytes);
-    }
-    let models = wire::model_ids(&serde_json::from_slice(&body).ok()?)?;
+    let said = Said::ask(client, &Url::parse(&base_url).ok()?, None).await;
+    let models = wire::model_ids(&said.models)?;
+    let window = models.first().and_then(|model| said.window(model));
     let models = models.iter().map(|id| redact::excerpt(id, None, MOST_EXCERPT)).collect();
-    Some(LocalServer { name: name.to_owned(), base_url, models })
+    Some(LocalServer { name: name.to_owned(), base_url, models, window })
+}
+
+/// Whether a server that can be asked for its room may be at `base`: on this machine, at a port that one of them uses.
+/// Another program is not to be bothered with questions it was not made for.
+pub(super) fn is_usual(base: &Url) -> bool {
+    let port = base.port_or_known_default();
+    super::on_loopback(base) && LOCAL_SERVERS.iter().any(|(_, usual)| port == Some(*usual))
+}
+
+/// The room that `model` has on the server at `base`, which is on this machine. No key is sent.
+pub(super) async fn window(client: &reqwest::Client, base: &Url, model: &str) -> Option<Window> {
+    Said::ask(client, base, Some(model)).await.window(model)
+}
+
+/// What a server says of itself, in the ways of all that are known; null what it does not answer.
+#[derive(Default)]
+struct Said {
+    /// `/v1/models`: everyone; vLLM with `max_model_len`.
+    models: Value,
+    /// `/props`: llama.cpp.
+    props: Value,
+    /// `/api/v0/models`: LM Studio.
+    loaded: Value,
+    /// `/api/ps`: what Ollama has in memory.
+    running: Value,
+    /// `/api/show`: what Ollama knows of the model.
+    shown: Value,
+}
+
+impl Said {
+    async fn ask(client: &reqwest::Client, base: &Url, model: Option<&str>) -> Self {
+        let models = format!("{}/models", base.as_str().trim_end_matches('/'));
+        let get = |path: &str| fetch(client.get(base.join(path).unwrap_or_else(|_| base.clone())));
+        let (models, props, loaded, running) =
+            tokio::join!(fetch(client.get(models)), get("/props"), get("/api/v0/models"), get("/api/ps"));
+        let mut shown = Value::Null;
+        if let Some(model) = model.filter(|_| running["models"].is_array()) {
+            let body = json!({"model": model}).to_string();
+            shown =
+                fetch(client.post(base.join("/api/show").unwrap_or_else(|_| base.clone())).body(body)).await;
+        }
+        Self { models, props, loaded, running, shown }
+    }
+
+    fn window(&self, model: &str) -> Option<Window> {
+        let window = |server: &str, tokens: Option<u32>| {
+            Some(Window { server: server.into(), tokens: tokens?, truncates: server == "Ollama" })
+        };
+        let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        window("llama.cpp", self.props.pointer("/default_generation_settings/n_ctx").and_then(number))
+            .or_else(|| {
+                let entry = entry(&self.loaded["data"], model)?;
+                window("LM Studio", number(&entry["loaded_context_length"]))
+            })
+            .or_else(|| window("vLLM", number(&entry(&self.models["data"], model)?["max_model_len"])))
+            .or_else(|| {
+                self.running["models"].as_array()?;
+                let running = entry(&self.running["models"], model);
+                let tokens = running.and_then(|entry| number(&entry["context_length"]));
+                window("Ollama", tokens.or_else(|| self.num_ctx()).or(Some(OLLAMA_TOKENS)))
+            })
+    }
+
+    /// What the model's own file asks of Ollama.
+    fn num_ctx(&self) -> Option<u32> {
+        let mut lines = self.shown["parameters"].as_str()?.lines();
+        lines.find_map(|line| line.trim().strip_prefix("num_ctx")?.trim().parse().ok())
+    }
+}
+
+/// The entry of a model in a list; Ollama's `:latest` may be left out.
+fn entry<'a>(list: &'a Value, model: &str) -> Option<&'a Value> {
+    let bare = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
+    let is = |entry: &Value| {
+        ["id", "name", "model"]
+            .iter()
+            .any(|key| entry[*key].as_str().is_some_and(|name| bare(name) == bare(model)))
+    };
+    list.as_array()?.iter().find(|entry| is(entry))
+}
+
+/// A JSON answer; null when there is none in time.
+async fn fetch(request: reqwest::RequestBuilder) -> Value {
+    let answer = async {
+        let mut response = request.send().await.ok()?;
+        let mut body = Vec::new();
+        while let Some(bytes) = response.chunk().await.ok()?.filter(|_| body.len() < MOST_BYTES) {
+            body.extend_from_slice(&bytes);
+        }
+        response.status().is_success().then(|| serde_json::from_slice(&body).ok())?
+    };
+    timeout(LOCAL_LIMIT, answer).await.ok().flatten().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -48,28 +145,73 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// A server that answers one request with `body`; its port.
-    async fn serve(body: &'static str) -> u16 {
+    /// A server that answers these paths, and 404 elsewhere; its port. It takes no key.
+    async fn serve(answers: &'static [(&'static str, &'static str)]) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let count = stream.read(&mut [0; 4096]).await.unwrap();
-            assert!(count > 0);
-            let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}");
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut buffer = [0; 4096];
+                let count = stream.read(&mut buffer).await.unwrap();
+                let head = String::from_utf8_lossy(&buffer[..count]).to_ascii_lowercase();
+                assert!(!head.contains("authorization"));
+                let path = head.split(' ').nth(1).unwrap();
+                let found = answers.iter().find(|(known, _)| *known == path);
+                let (status, body) = found.map_or((404, "{}"), |(_, body)| (200, *body));
+                let answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
         });
         port
     }
 
     #[tokio::test]
     async fn local_servers_are_told_from_other_programs() {
-        let model = serve(r#"{"object":"list","data":[{"id":"qwen2.5-coder:7b"}]}"#).await;
-        let (page, silent) = (serve("<html>").await, TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let model = serve(&[("/v1/models", r#"{"object":"list","data":[{"id":"qwen2.5-coder:7b"}]}"#)]).await;
+        let page = serve(&[("/v1/models", "<html>")]).await;
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent_port = silent.local_addr().unwrap().port();
         let found = find_at(&[("silent", silent_port), ("page", page), ("Ollama", model)]).await;
         let base_url = format!("http://127.0.0.1:{model}/v1");
         let models = vec!["qwen2.5-coder:7b".to_owned()];
-        assert_eq!(found, [LocalServer { name: "Ollama".into(), base_url, models }]);
+        assert_eq!(found, [LocalServer { name: "Ollama".into(), base_url, models, window: None }]);
+    }
+
+    #[tokio::test]
+    async fn each_server_says_in_its_own_way_how_much_fits() {
+        const LIST: (&str, &str) = ("/v1/models", r#"{"data":[{"id":"m:latest"}]}"#);
+        let cases: [(&'static [_], &str, u32); 6] = [
+            (&[LIST, ("/props", r#"{"default_generation_settings":{"n_ctx":2048}}"#)], "llama.cpp", 2048),
+            (
+                &[("/api/v0/models", r#"{"data":[{"id":"x"},{"id":"m","loaded_context_length":8192}]}"#)],
+                "LM Studio",
+                8192,
+            ),
+            (&[("/v1/models", r#"{"data":[{"id":"m","max_model_len":32768}]}"#)], "vLLM", 32768),
+            (
+                &[LIST, ("/api/ps", r#"{"models":[{"name":"m:latest","context_length":16384}]}"#)],
+                "Ollama",
+                16384,
+            ),
+            (
+                &[
+                    LIST,
+                    ("/api/ps", r#"{"models":[]}"#),
+                    ("/api/show", r#"{"parameters":"stop \"x\"\nnum_ctx    9000"}"#),
+                ],
+                "Ollama",
+                9000,
+            ),
+            (&[LIST, ("/api/ps", r#"{"models":[]}"#), ("/api/show", "{}")], "Ollama", 4096),
+        ];
+        let client = new_client(LOCAL_LIMIT, true).unwrap();
+        for (answers, server, tokens) in cases {
+            let base = Url::parse(&format!("http://127.0.0.1:{}/v1", serve(answers).await)).unwrap();
+            let found = window(&client, &base, "m").await;
+            let expect = Window { server: server.into(), tokens, truncates: server == "Ollama" };
+            assert_eq!(found, Some(expect));
+        }
+        let base = Url::parse(&format!("http://127.0.0.1:{}/v1", serve(&[LIST]).await)).unwrap();
+        assert_eq!(window(&client, &base, "m").await, None);
     }
 }

@@ -182,7 +182,7 @@ impl OpenAi {
         Fault::new(if is_connect { Cause::Connect } else { Cause::Cut }, root.unwrap_or_default())
     }
 
-    fn client(&self) -> Result<&reqwest::Client, Fault> {
+    pub(super) fn client(&self) -> Result<&reqwest::Client, Fault> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
