@@ -7,6 +7,7 @@ mod ask;
 mod budget;
 pub mod check;
 pub mod context;
+pub mod dependencies;
 mod mask;
 mod observe;
 pub mod patch;
@@ -21,6 +22,7 @@ use crate::event::{Action, Kind, Note, Phase};
 use crate::model::redact::redact;
 use crate::model::{Agent, Model, Window};
 use crate::sandbox::Sandbox;
+use crate::sandbox::setup::Setup;
 use crate::verdict::CheckSource;
 use crate::workspace::{Documents, Snapshot};
 use crate::{text, verdict};
@@ -38,6 +40,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Ports {
     pub model: Arc<dyn Model>,
     pub sandbox: Arc<dyn Sandbox>,
+    /// Asks the user before anything is installed.
+    pub consent: dependencies::Consent,
     pub options: Options,
 }
 
@@ -55,6 +59,8 @@ pub struct Options {
     /// The workspace's check, and those by language.
     pub check: Option<String>,
     pub language_checks: BTreeMap<String, String>,
+    /// The user's command that installs a project's dependencies; `off`: none.
+    pub setup: Option<String>,
 }
 
 /// One agent's model.
@@ -147,6 +153,9 @@ struct Work<'a> {
     /// Why nothing can be run.
     unchecked: Option<String>,
     before: Option<Observation>,
+    /// What the workspace needs installed, and the image that has it.
+    setup: Option<Setup>,
+    image: Option<String>,
     plan: Option<Plan>,
     text: Option<String>,
     findings: Vec<crate::event::Finding>,
@@ -176,6 +185,8 @@ impl<'a> Work<'a> {
             check: None,
             unchecked: None,
             before: None,
+            setup: None,
+            image: None,
             plan: None,
             text: None,
             findings: Vec::new(),
@@ -243,6 +254,7 @@ impl<'a> Work<'a> {
             Err(why) => self.unchecked = Some(why),
         }
         self.snapshot = Some(snapshot);
+        self.look_for_dependencies().await;
         Ok(())
     }
 
@@ -312,6 +324,7 @@ impl<'a> Work<'a> {
         self.findings = role::read_findings(&reply.text, self.snapshot());
         if self.before.is_none() {
             self.choose_generated(&changes);
+            self.look_for_dependencies().await;
         }
         let image = changes.iter().fold(String::new(), |image, change| {
             text::sha256(format!("{image}\0{}\0{:?}", change.path, change.after).as_bytes())

@@ -7,6 +7,7 @@ mod demo;
 mod engine;
 mod program;
 mod replay;
+mod setup;
 mod task;
 
 use crate::config::{self, Loaded};
@@ -205,7 +206,7 @@ async fn examine(args: DoctorArgs, loaded: &Loaded) -> u8 {
     if args.fix {
         engine::prepare(loaded, args.yes).await;
     }
-    let checks = doctor::examine(loaded).await;
+    let checks = doctor::examine(loaded, Some(Path::new("."))).await;
     if args.json {
         print_json(&json!({ "checks": checks }));
     } else {

@@ -2,13 +2,17 @@
 
 mod promises;
 
+use crate::agent::dependencies::nobody;
 use crate::config::{Loaded, user_file};
 use crate::model::openai::{LocalServer, find_local};
 use crate::model::{Model, ModelError};
 use crate::sandbox::Sandbox;
+use crate::sandbox::setup;
 use crate::wiring;
+use crate::workspace::{Documents, Snapshot};
 use serde::Serialize;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One thing that was looked at.
@@ -48,9 +52,9 @@ impl fmt::Display for Check {
 }
 
 /// Looks at settings, model and key, sandbox and image, editors. Asks the network, changes nothing.
-pub async fn examine(loaded: &Loaded) -> Vec<Check> {
+pub async fn examine(loaded: &Loaded, workspace: Option<&Path>) -> Vec<Check> {
     let mut checks = vec![settings(loaded)];
-    match wiring::connect(loaded, None) {
+    match wiring::connect(loaded, None, nobody()) {
         Ok(connected) => {
             let model: Arc<dyn Model> = connected.ports.model.clone();
             let (model, local, sandboxed) =
@@ -60,7 +64,11 @@ pub async fn examine(loaded: &Loaded) -> Vec<Check> {
                 [] => Check::ok("local", "no model server found on this machine"),
                 found => Check::ok("local", found.iter().map(described).collect::<Vec<_>>().join("; ")),
             });
+            let ready = sandboxed.first().is_some_and(|check| check.ok);
             checks.extend(sandboxed);
+            if let Some(workspace) = workspace.filter(|_| ready) {
+                checks.push(dependencies(&*connected.ports.sandbox, loaded, workspace).await);
+            }
         }
         Err(error) => checks.push(Check::problem("model", &error.to_string())),
     }
@@ -110,6 +118,32 @@ async fn sandbox(sandbox: &dyn Sandbox) -> Vec<Check> {
     };
     sandbox.close().await;
     vec![engine, limits]
+}
+
+/// Whether what the workspace's lock files name is installed for its checks.
+async fn dependencies(sandbox: &dyn Sandbox, loaded: &Loaded, workspace: &Path) -> Check {
+    const NAME: &str = "packages";
+    let exclude = &loaded.settings.context.exclude;
+    let Ok(snapshot) = Snapshot::take(workspace, &Documents::default(), exclude) else {
+        return Check::ok(NAME, "the workspace cannot be read");
+    };
+    let (mut there, mut lacking) = (Vec::new(), Vec::new());
+    for setup in setup::plans(&snapshot, loaded.settings.sandbox.setup.as_deref()) {
+        let sources = setup.sources.join(", ");
+        match sandbox.prepared(&setup).await {
+            Ok(Some(image)) => there.push(format!("{sources} in {image}")),
+            Ok(None) => lacking.push(sources),
+            Err(error) => return Check::problem(NAME, &error.to_string()),
+        }
+    }
+    match (there.as_slice(), lacking.as_slice()) {
+        ([], []) => Check::ok(NAME, "this workspace names no dependencies"),
+        (there, []) => Check::ok(NAME, there.join("; ")),
+        (_, lacking) => Check {
+            remedy: Some("opendevagent sandbox setup".into()),
+            ..Check::ok(NAME, format!("not installed for checks: what {} names", lacking.join(", ")))
+        },
+    }
 }
 
 /// The editors whose program is on the search path.

@@ -6,6 +6,7 @@
 mod actions;
 mod capabilities;
 mod commands;
+mod consent;
 mod deliver;
 mod framing;
 mod from_proto;

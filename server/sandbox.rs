@@ -6,13 +6,18 @@
 pub mod docker;
 pub mod image;
 pub mod language;
+pub mod setup;
 mod view;
 
 use crate::workspace::Snapshot;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use setup::Setup;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Told a line at a time what goes on.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// Runs one program on a copy of the given files, away from the host.
 ///
@@ -24,6 +29,17 @@ pub trait Sandbox: Send + Sync {
 
     /// One line about the engine, when it is ready to run jobs.
     fn probe(&self) -> BoxFuture<'_, Result<String, SandboxError>>;
+
+    /// The image that holds what a workspace needs, for [`Job::image`]; none when it was not made yet.
+    fn prepared<'a>(&'a self, setup: &'a Setup) -> BoxFuture<'a, Result<Option<String>, SandboxError>>;
+
+    /// Makes that image. Fetches packages and runs their code, so the user must have agreed. Takes minutes.
+    fn prepare<'a>(
+        &'a self,
+        task: &'a str,
+        setup: &'a Setup,
+        progress: Progress<'a>,
+    ) -> BoxFuture<'a, Result<String, SandboxError>>;
 
     /// Removes what owners that died have left; gives how many.
     fn sweep(&self) -> BoxFuture<'_, usize> {
@@ -50,6 +66,8 @@ pub struct Job {
     pub task: String,
     /// Key of a row of `languages.toml`; picks the image. `None`: the image that holds all languages.
     pub language: Option<String>,
+    /// The image to run it in, instead of the language's.
+    pub image: Option<String>,
     /// The workspace, which the program sees as its working directory `/work`.
     pub workspace: Option<Snapshot>,
     /// Files laid over it.
@@ -69,7 +87,7 @@ pub struct Job {
 }
 
 /// A file laid out before the program starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JobFile {
     /// Relative to `/work`, or absolute below `/tmp`. Parent directories are made.
     pub path: String,
@@ -173,6 +191,19 @@ impl Sandbox for Absent {
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, SandboxError>> {
+        Box::pin(async { Err(self.error.clone()) })
+    }
+
+    fn prepared<'a>(&'a self, _setup: &'a Setup) -> BoxFuture<'a, Result<Option<String>, SandboxError>> {
+        Box::pin(async { Err(self.error.clone()) })
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        _task: &'a str,
+        _setup: &'a Setup,
+        _progress: Progress<'a>,
+    ) -> BoxFuture<'a, Result<String, SandboxError>> {
         Box::pin(async { Err(self.error.clone()) })
     }
 }

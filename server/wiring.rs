@@ -5,6 +5,7 @@ mod keys;
 
 pub use keys::{AskKey, Keys, Wanted};
 
+use crate::agent::dependencies::Consent;
 use crate::agent::{AgentOptions, Options, Ports};
 use crate::config::{Loaded, Settings, seconds};
 use crate::model::openai::{self, KeySource, OpenAi};
@@ -28,15 +29,15 @@ pub struct Connected {
 ///
 /// # Errors
 /// When `model.baseUrl` cannot be used.
-pub fn connect(loaded: &Loaded, ask: Option<AskKey>) -> Result<Connected, ModelError> {
+pub fn connect(loaded: &Loaded, ask: Option<AskKey>, consent: Consent) -> Result<Connected, ModelError> {
     let keys = Arc::new(Keys::new(&loaded.settings, ask));
     let model = Arc::new(model(&loaded.settings, keys.clone())?);
-    Ok(Connected { ports: Arc::new(ports(loaded, model)), keys })
+    Ok(Connected { ports: Arc::new(ports(loaded, model, consent)), keys })
 }
 
 /// The ports around a model of one's own, e.g. a replayed one.
-pub fn ports(loaded: &Loaded, model: Arc<dyn Model>) -> Ports {
-    Ports { model, sandbox: sandbox(&loaded.settings), options: options(loaded) }
+pub fn ports(loaded: &Loaded, model: Arc<dyn Model>, consent: Consent) -> Ports {
+    Ports { model, sandbox: sandbox(&loaded.settings), consent, options: options(loaded) }
 }
 
 pub fn model(settings: &Settings, keys: Arc<dyn KeySource>) -> Result<OpenAi, ModelError> {
@@ -83,6 +84,7 @@ pub fn docker(settings: &Settings) -> Result<Docker, SandboxError> {
         images: settings.sandbox.images.clone(),
         warm: settings.sandbox.warm as usize,
         idle: WARM_IDLE,
+        setup_network: settings.sandbox.setup_network.clone(),
     })
 }
 
@@ -109,5 +111,6 @@ fn options(loaded: &Loaded) -> Options {
         exclude: settings.context.exclude.clone(),
         check: loaded.check.clone(),
         language_checks: loaded.language_checks.clone(),
+        setup: settings.sandbox.setup.clone(),
     }
 }

@@ -50,6 +50,7 @@ impl Project {
             images: BTreeMap::new(),
             warm: 0,
             idle: Duration::from_secs(600),
+            setup_network: "bridge".into(),
         };
         Self {
             _folder: folder,

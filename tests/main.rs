@@ -14,5 +14,6 @@ mod model_server;
 mod real_model;
 mod sandbox;
 mod secrets;
+mod setup;
 mod support;
 mod tidy;

@@ -27,6 +27,7 @@ fn options() -> DockerOptions {
         images: BTreeMap::new(),
         warm: 0,
         idle: Duration::from_secs(600),
+        setup_network: "bridge".into(),
     }
 }
 

@@ -8,6 +8,7 @@
 mod cheat;
 mod detect;
 mod judge;
+mod missing;
 mod record;
 mod report;
 mod runner;
@@ -19,6 +20,7 @@ pub(super) use report::tail;
 
 pub use detect::{choose, run_file};
 pub use judge::{Evidence, judge};
+pub use missing::Provided;
 pub use record::{Record, Site};
 pub use report::{State, TestResult};
 pub use runner::Runner;
@@ -27,7 +29,7 @@ use crate::event::Finding;
 use crate::sandbox::{Job, JobFile, Outcome, Status};
 use crate::verdict::{CheckSource, Observed, Tests};
 use crate::workspace::Snapshot;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use trace::MAX_OUTPUT;
@@ -53,8 +55,8 @@ pub struct Check {
     pub directory: String,
     /// The file the task is about: it is the one to be edited, so the command's naming it protects nothing.
     target: Option<String>,
-    /// First parts of the names under which the workspace's own files are imported.
-    modules: Arc<BTreeSet<String>>,
+    /// What the workspace brings itself or asks for.
+    pub provided: Arc<Provided>,
 }
 
 /// A package or program that the sandbox does not have.
@@ -183,7 +185,7 @@ impl Check {
             observation.tests.insert(self.command.clone(), whole);
         }
         if outcome.status == Status::ExitNonzero {
-            observation.missing = trace::missing(&observation, &self.modules);
+            observation.missing = missing::missing(&observation, &self.provided);
         }
         observation
     }

@@ -14,7 +14,12 @@ impl Work<'_> {
     pub(super) async fn observe(&mut self) -> Seen {
         self.phase(Phase::Testing);
         let Some(check) = self.check.clone() else { return Seen::Unchecked };
-        match self.execute(&check, &[], Stage::Before).await {
+        let mut seen = self.execute(&check, &[], Stage::Before).await;
+        if seen.as_ref().is_ok_and(|before| before.missing.is_some()) && self.install().await {
+            let check = self.check.clone().unwrap_or(check);
+            seen = self.execute(&check, &[], Stage::Before).await;
+        }
+        match seen {
             Ok(before) => {
                 // What `generate` is to write may well be what its tests miss.
                 let missing = before.missing.as_ref().filter(|_| self.task.action != Action::Generate);
@@ -41,7 +46,22 @@ impl Work<'_> {
             return Seen::Unchecked;
         };
         let changes = std::mem::take(&mut self.pending);
-        match self.evidence(&check, &before, &changes).await {
+        let mut judged = self.evidence(&check, &before, &changes).await;
+        let lacking = |(verdict, shown): &(Verdict, Observation)| {
+            verdict.level == Level::Unverified && shown.missing.is_some()
+        };
+        if judged.as_ref().is_ok_and(lacking) && self.install().await {
+            let check = self.check.clone().unwrap_or(check);
+            judged = match self.execute(&check, &[], Stage::Before).await {
+                Ok(before) => {
+                    let judged = self.evidence(&check, &before, &changes).await;
+                    self.before = Some(before);
+                    judged
+                }
+                Err(error) => Err(error),
+            };
+        }
+        match judged {
             Ok((verdict, shown)) => {
                 let level = verdict.level;
                 if let Some(missing) = shown.missing.as_ref().filter(|_| level == Level::Unverified) {
@@ -110,7 +130,8 @@ impl Work<'_> {
         changes: &[FileChange],
         stage: Stage,
     ) -> Result<Observation, SandboxError> {
-        let job = check.job(&self.task.id, self.with(changes));
+        let mut job = check.job(&self.task.id, self.with(changes));
+        job.image.clone_from(&self.image);
         let outcome = self.ports.sandbox.run(job).await?;
         if let Some(example) = outcome.left_out.first().filter(|_| stage == Stage::Before) {
             let many = outcome.left_out.len();

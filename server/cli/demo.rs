@@ -5,6 +5,7 @@
 use super::replay::Watcher;
 use super::{complain, engine, print, print_json, task};
 use crate::agent::Ports;
+use crate::agent::dependencies::nobody;
 use crate::agent::task::{Report, Target, Task};
 use crate::config::Loaded;
 use crate::event::Action;
@@ -54,7 +55,7 @@ pub(super) async fn run(args: DemoArgs, loaded: &Loaded) -> u8 {
     };
     complain(&format!("Model: {}", model.describe()));
     complain(&format!("Project: {}", project.0.display()));
-    let ports = Arc::new(wiring::ports(&loaded, model));
+    let ports = Arc::new(wiring::ports(&loaded, model, nobody()));
     let plan = ask(&ports, Action::Plan, &project.0, None).await;
     if let Some(text) = plan.text.as_ref().filter(|_| !args.json) {
         print(&format!("\n{text}\n"));

@@ -24,14 +24,27 @@ pub(super) enum SandboxCommand {
         #[arg(long)]
         fresh: bool,
     },
-    /// The image and the containers that are running.
+    /// Install what the workspace's lock files name, for its checks.
+    Setup {
+        /// The workspace folder; default is the current one.
+        #[arg(long, value_name = "DIR")]
+        workspace: Option<std::path::PathBuf>,
+        /// Ask nothing before doing so.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// The image, those made from it, and the containers that are running.
     List {
         /// Print what every container is held to instead.
         #[arg(long)]
         policy: bool,
     },
-    /// Remove containers that no living server owns.
-    Prune,
+    /// Remove containers that no living server owns, and images of dependencies that are old or replaced.
+    Prune {
+        /// Keep images of the last so many days.
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+    },
 }
 
 pub(super) async fn run(command: SandboxCommand, loaded: &Loaded) -> u8 {
@@ -42,25 +55,39 @@ pub(super) async fn run(command: SandboxCommand, loaded: &Loaded) -> u8 {
             return 4;
         }
     };
-    let done = match command {
+    let done = match &command {
         SandboxCommand::Build { fresh } => {
-            build(&docker, fresh).await.map(|image| print(&format!("{image}\n")))
+            build(&docker, *fresh).await.map(|image| print(&format!("{image}\n")))
+        }
+        SandboxCommand::Setup { workspace, yes } => {
+            let root = workspace.as_deref().unwrap_or(Path::new("."));
+            let done = super::setup::run(&docker, loaded, root, *yes).await;
+            docker.shutdown().await;
+            match done {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            }
         }
         SandboxCommand::List { policy: true } => {
             print_json(&docker.policy());
             Ok(())
         }
         SandboxCommand::List { policy: false } => list(&docker).await,
-        SandboxCommand::Prune => docker.ping().await.map(|_| ()),
+        SandboxCommand::Prune { days } => prune(&docker, *days).await,
     };
     if let Err(error) = done {
         complain(&format!("opendevagent: {error}"));
         return 4;
     }
-    if matches!(command, SandboxCommand::Prune) {
-        print(&format!("{} containers removed\n", docker.sweep().await));
-    }
     0
+}
+
+async fn prune(docker: &Docker, days: u32) -> Result<(), SandboxError> {
+    docker.ping().await?;
+    let containers = docker.sweep().await;
+    let images = docker.prune_images(Duration::from_secs(u64::from(days) * 86_400)).await?;
+    print(&format!("{containers} containers removed\n{images} images removed\n"));
+    Ok(())
 }
 
 async fn list(docker: &Docker) -> Result<(), SandboxError> {
@@ -68,7 +95,7 @@ async fn list(docker: &Docker) -> Result<(), SandboxError> {
     let image = image::tag();
     let present = docker.image_present(&image).await?;
     print_json(
-        &json!({ "engine": engine, "image": image, "present": present, "containers": docker.containers().await? }),
+        &json!({ "engine": engine, "image": image, "present": present, "images": docker.images().await?, "containers": docker.containers().await? }),
     );
     Ok(())
 }
@@ -216,7 +243,7 @@ async fn apt(packages: &[&str]) -> bool {
     true
 }
 
-fn agreed(what: &str, yes: bool) -> bool {
+pub(super) fn agreed(what: &str, yes: bool) -> bool {
     if yes {
         return true;
     }

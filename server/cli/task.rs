@@ -1,7 +1,7 @@
 //! `opendevagent plan|generate|fix|tests|review|explain`.
 
 use super::replay::{self, Watcher};
-use super::{TaskArgs, apply, complain, interrupted, print, print_json};
+use super::{TaskArgs, apply, complain, interrupted, print, print_json, setup};
 use crate::agent::task::{Report, Stop, Target, Task};
 use crate::agent::{self, Emit, Ports};
 use crate::config::Loaded;
@@ -55,7 +55,7 @@ fn prepare(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<(Arc<Por
         return Err(Stop::Usage(format!("say what to {}: a FILE, or -m TEXT", task.action.name())));
     }
     let (model, watcher) = model(task, args, loaded)?;
-    Ok((Arc::new(wiring::ports(loaded, model)), watcher))
+    Ok((Arc::new(wiring::ports(loaded, model, setup::consent())), watcher))
 }
 
 /// The model: a recorded one, or the server, recorded if wished; and who else watches the task.

@@ -164,8 +164,12 @@ settings! {
         scratch_mib: u64 = 256,
         /// Container runtime, e.g. `runsc` for gVisor.
         runtime: String = "runc".into(),
-        /// Image per language instead of the built one; it must hold the runner.
+        /// Image per language instead of the built one, e.g. `{"python": "python:3.13-slim"}`.
         images: BTreeMap<String, String> = BTreeMap::new(),
+        /// Shell command that installs a project's dependencies, run once after you agreed, with a network; unset: as its lock files suggest. `off`: none.
+        setup: Option<String> = None,
+        /// Docker network that the setup fetches packages over.
+        setup_network: String = "bridge".into(),
         /// Containers kept ready per image in use, so that a check starts at once; given up after 10 idle minutes. At most 8.
         warm: u32 = 1,
     }

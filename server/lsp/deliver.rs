@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// `window/showMessageRequest`; the title that was chosen.
-    async fn ask(&self, typ: MessageType, message: String, titles: &[&str]) -> Option<String> {
+    pub(super) async fn ask(&self, typ: MessageType, message: String, titles: &[&str]) -> Option<String> {
         let item =
             |title: &&str| MessageActionItem { title: (*title).into(), properties: HashMap::default() };
         let actions = Some(titles.iter().map(item).collect());

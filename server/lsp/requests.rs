@@ -84,7 +84,7 @@ impl Server {
     pub(super) async fn doctor(&self, _params: Value) -> Result<Value> {
         let folder = self.session().folders.first().cloned();
         let loaded = self.load(folder.as_deref());
-        let checks = doctor::examine(&loaded).await;
+        let checks = doctor::examine(&loaded, folder.as_deref()).await;
         Ok(json!({"checks": checks}))
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Session {
     pub(super) failing: HashSet<String>,
     /// Given by `opendevagent/setKey`.
     pub(super) key: Option<SecretString>,
+    /// Setups the user was asked about, by what they would install.
+    pub(super) asked: HashSet<String>,
     /// What the last task lacked: a model or a sandbox.
     pub(super) problem: Option<String>,
 }

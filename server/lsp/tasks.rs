@@ -136,7 +136,8 @@ impl Server {
         for problem in &loaded.problems {
             self.warn(format!("OpenDevAgent settings: {problem}"));
         }
-        let connected = wiring::connect(&loaded, Some(self.ask_key())).map_err(|error| error.to_string())?;
+        let connected = wiring::connect(&loaded, Some(self.ask_key()), self.ask_consent())
+            .map_err(|error| error.to_string())?;
         let slots = Semaphore::new(loaded.settings.limits.concurrent_tasks as usize);
         let workshop = Arc::new(Workshop { connected, slots, loaded });
         let mut session = self.session();

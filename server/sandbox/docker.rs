@@ -10,9 +10,11 @@
 
 mod container;
 mod containers;
+mod derived;
 mod discovery;
 mod engine;
 mod fault;
+mod images;
 mod owner;
 mod policy;
 mod pool;
@@ -20,7 +22,8 @@ mod quarantine;
 mod seccomp;
 mod wire;
 
-use super::{Job, Limits, Outcome, Sandbox, SandboxError, Status, view};
+use super::setup::Setup;
+use super::{Job, Limits, Outcome, Progress, Sandbox, SandboxError, Status, view};
 use container::{Container, Spec, Starting, started};
 use containers::{listed, remove_where};
 use discovery::Surroundings;
@@ -37,6 +40,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 pub use containers::Listed;
+pub use images::Made;
 pub use policy::Policy;
 pub use seccomp::Seccomp;
 
@@ -68,6 +72,8 @@ pub struct DockerOptions {
     pub warm: usize,
     /// How long they are kept without a job for them.
     pub idle: Duration,
+    /// The engine's network that a setup fetches packages over.
+    pub setup_network: String,
 }
 
 /// The engine, as `doctor` shows it.
@@ -89,6 +95,8 @@ pub struct Docker {
     free: Arc<Semaphore>,
     pool: Arc<Pool>,
     quarantine: Arc<Quarantine>,
+    /// One setup at a time.
+    preparing: tokio::sync::Mutex<()>,
 }
 
 impl Docker {
@@ -103,6 +111,7 @@ impl Docker {
             free: Arc::new(Semaphore::new(CONTAINERS)),
             pool: Pool::new(options.warm, options.idle),
             quarantine: Arc::default(),
+            preparing: tokio::sync::Mutex::default(),
             options,
         })
     }
@@ -191,7 +200,8 @@ impl Docker {
     }
 
     async fn perform(&self, job: &Job) -> Result<Outcome, SandboxError> {
-        let spec = Spec { image: self.image(job.language.as_deref()) };
+        let image = job.image.clone().unwrap_or_else(|| self.image(job.language.as_deref()));
+        let spec = Spec { image: self.runnable(&image).await? };
         while let Some(starting) = self.pool.take(&spec) {
             let waiting = starting.is_finished();
             match started(starting).await {
@@ -273,9 +283,20 @@ impl Docker {
         task: &str,
         place: OwnedSemaphorePermit,
     ) -> Result<Starting, SandboxError> {
+        self.start_under(&self.policy(), client, spec, task, place)
+    }
+
+    fn start_under(
+        &self,
+        policy: &Policy,
+        client: &bollard::Docker,
+        spec: &Spec,
+        task: &str,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Starting, SandboxError> {
         self.quarantine.admit(client)?;
         let labels = HashMap::from([(OWNER.into(), self.owner.to_string()), (TASK.into(), task.into())]);
-        let body = self.policy().container(&spec.image, labels);
+        let body = policy.container(&spec.image, labels);
         let (client, quarantine) = (client.clone(), self.quarantine.clone());
         let image = spec.image.clone();
         Ok(tokio::spawn(async move { Container::start(client, &image, body, place, quarantine).await }))
@@ -300,6 +321,19 @@ impl Sandbox for Docker {
             }
             Ok(format!("Docker {} on {}, image {image}", engine.version, engine.os))
         })
+    }
+
+    fn prepared<'a>(&'a self, setup: &'a Setup) -> BoxFuture<'a, Result<Option<String>, SandboxError>> {
+        Box::pin(self.find_prepared(setup))
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        task: &'a str,
+        setup: &'a Setup,
+        progress: Progress<'a>,
+    ) -> BoxFuture<'a, Result<String, SandboxError>> {
+        Box::pin(self.make_prepared(task, setup, progress))
     }
 
     fn sweep(&self) -> BoxFuture<'_, usize> {

@@ -9,12 +9,13 @@ use super::SandboxError;
 use super::docker::Docker;
 use crate::text;
 use bollard::body_full;
-use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
+use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion};
 use futures_util::StreamExt;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 pub use base::debootstrap_missing;
+pub(super) use base::pull;
 
 const DOCKERFILE: &str = include_str!("image/Dockerfile");
 /// The runner's source, by path in the build context.
@@ -53,7 +54,6 @@ pub async fn build(
     options: BuildOptions,
 ) -> Result<String, SandboxError> {
     base::provide(docker, BASE, &mut progress).await?;
-    let client = docker.client().await?;
     let name = tag();
     let arguments: HashMap<String, String> = ["http_proxy", "https_proxy", "no_proxy"]
         .into_iter()
@@ -70,6 +70,19 @@ pub async fn build(
         .version(BuilderVersion::BuilderV1)
         .build();
     let context = context().map_err(|error| broken(&format!("cannot pack the build context: {error}")))?;
+    perform(docker, request, context, &name, &mut progress).await?;
+    Ok(name)
+}
+
+/// Has the engine build the image `name`, as `request` says, from an archive.
+pub(super) async fn perform(
+    docker: &Docker,
+    request: BuildImageOptions,
+    context: Vec<u8>,
+    name: &str,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), SandboxError> {
+    let client = docker.client().await?;
     let mut steps = client.build_image(request, None, Some(body_full(context.into())));
     let mut tail = Tail::default();
     while let Some(step) = steps.next().await {
@@ -82,8 +95,8 @@ pub async fn build(
             }
         }
     }
-    if docker.image_present(&name).await? {
-        Ok(name)
+    if docker.image_present(name).await? {
+        Ok(())
     } else {
         Err(broken(&format!("no image came of it{tail}")))
     }
@@ -108,14 +121,20 @@ impl std::fmt::Display for Tail {
     }
 }
 
-/// The Dockerfile and what it copies, as an archive. Times are zero, so that the engine's cache holds.
+/// The Dockerfile and what it copies.
 fn context() -> std::io::Result<Vec<u8>> {
+    let files = [("Dockerfile", DOCKERFILE)].into_iter().chain(RUNNER);
+    archive(&files.map(|(name, text)| (name, text.as_bytes())).collect::<Vec<_>>())
+}
+
+/// Files as an archive to build from. Times are zero, so that the engine's cache holds.
+pub(super) fn archive(files: &[(&str, &[u8])]) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
-    for (name, text) in [("Dockerfile", DOCKERFILE)].into_iter().chain(RUNNER) {
+    for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
-        header.set_size(text.len() as u64);
+        header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        archive.append_data(&mut header, name, text.as_bytes())?;
+        archive.append_data(&mut header, name, *bytes)?;
     }
     archive.into_inner()
 }

@@ -52,6 +52,7 @@ fn sandbox(warm: usize) -> Docker {
         limits: limits(),
         runtime: settings.runtime,
         images: settings.images,
+        setup_network: settings.setup_network,
         warm,
         idle,
     })

@@ -1,11 +1,10 @@
 //! Which command decides: the user's, the workspace's, a test runner found by its files, or the file itself.
 
 use super::runner::{Runner, shell_line};
-use super::{Check, ROOT};
+use super::{Check, Provided, ROOT};
 use crate::sandbox::language;
 use crate::verdict::CheckSource;
 use crate::workspace::Snapshot;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A test runner that is found by the files it leaves in a project.
@@ -116,7 +115,7 @@ pub fn run_file(snapshot: &Snapshot, target: Option<&str>) -> Result<Check, Stri
             runner: Runner::File,
             directory: String::new(),
             target: Some(path.into()),
-            modules: modules(snapshot, target),
+            provided: provided(snapshot, target),
         }),
         (Some(path), None) => Err(format!(
             "no test was found and the language of {path} is not known; name a check with --check or in .opendevagent.toml"
@@ -137,7 +136,7 @@ fn named(snapshot: &Snapshot, command: &str, source: CheckSource, target: Option
         runner,
         directory: String::new(),
         target: target.map(Into::into),
-        modules: modules(snapshot, target),
+        provided: provided(snapshot, target),
     }
 }
 
@@ -176,7 +175,7 @@ fn detected(snapshot: &Snapshot, convention: &Convention, target: Option<&str>) 
         runner: convention.runner,
         directory: directory.into(),
         target: target.map(Into::into),
-        modules: modules(snapshot, target),
+        provided: provided(snapshot, target),
     })
 }
 
@@ -192,12 +191,36 @@ fn project<'a>(snapshot: &Snapshot, convention: &Convention, target: Option<&'a 
     ""
 }
 
-/// The names of folders and, without their endings, of files: what an import of the workspace's own begins with.
-/// The target is one of them before it exists.
-fn modules(snapshot: &Snapshot, target: Option<&str>) -> Arc<BTreeSet<String>> {
+/// What an import of the workspace's own begins with. The target counts before it exists.
+fn provided(snapshot: &Snapshot, target: Option<&str>) -> Arc<Provided> {
     let paths = snapshot.paths().chain(target);
     let parts = paths.flat_map(|path| path.split('/'));
-    Arc::new(parts.map(|part| part.split('.').next().unwrap_or(part).to_owned()).collect())
+    let files = parts.map(|part| part.split('.').next().unwrap_or(part).to_owned()).collect();
+    let named = |path: &&str| MANIFESTS.contains(&path.rsplit('/').next().unwrap_or(path));
+    let packages = snapshot
+        .paths()
+        .filter(named)
+        .filter_map(|path| package_name(path.rsplit('/').next().unwrap_or(path), &snapshot.text(path).ok()?));
+    Arc::new(Provided::by(files, packages.collect()))
+}
+
+/// Files that give a package its name.
+const MANIFESTS: &[&str] = &["package.json", "go.mod", "Cargo.toml"];
+
+/// What a manifest calls its own package.
+fn package_name(file: &str, text: &str) -> Option<String> {
+    match file {
+        "package.json" => {
+            let manifest: serde_json::Value = serde_json::from_str(text).ok()?;
+            Some(manifest.get("name")?.as_str()?.to_owned())
+        }
+        "go.mod" => text.lines().find_map(|line| Some(line.strip_prefix("module ")?.trim().to_owned())),
+        "Cargo.toml" => {
+            let manifest: toml::Table = text.parse().ok()?;
+            Some(manifest.get("package")?.get("name")?.as_str()?.to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn has_manifest(snapshot: &Snapshot, folder: &str, name: &str) -> bool {

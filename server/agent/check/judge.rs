@@ -4,9 +4,10 @@
 //! stand above those that give it.
 
 use super::cheat::{self, Concern, Kind};
+use super::missing;
 use super::{Check, Observation, Record, Runner, Site, State, TestResult, ending};
 use crate::agent::patch::FileChange;
-use crate::sandbox::{Limits, Status, language};
+use crate::sandbox::{Limits, Status, language, setup};
 use crate::verdict::{Level, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -164,7 +165,13 @@ fn dependency_missing(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
         cheat::added(before, after).iter().any(|(_, line)| line.contains(&missing.name))
     };
     let introduced = e.changes.iter().any(added);
-    (before || !introduced).then(|| (Level::Unverified, missing.message.clone()))
+    // What the workspace, or the proposal itself, asks to be installed may be used.
+    let declared = e.check.provided.declares(&missing.name)
+        || e.changes.iter().any(|change| {
+            setup::names_dependencies(&change.path)
+                && missing::declares(change.after.as_deref().unwrap_or(""), &missing.name)
+        });
+    (before || !introduced || declared).then(|| (Level::Unverified, missing.message.clone()))
 }
 
 fn stopped_at_a_limit(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {

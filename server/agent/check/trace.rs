@@ -1,6 +1,6 @@
-//! Lines of the user's files in a run's output: tracebacks, compiler errors, failing tests, missing packages.
+//! Lines of the user's files in a run's output: tracebacks, compiler errors, failing tests.
 
-use super::{Missing, Observation, ROOT, Runner, State, detect, report};
+use super::{Observation, ROOT, Runner, State, detect, report};
 use crate::event::{Finding, Frame, Severity};
 use crate::workspace::Snapshot;
 use std::collections::BTreeSet;
@@ -251,52 +251,6 @@ fn message(rest: &str) -> &str {
 fn number(text: &str) -> Option<(u32, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     Some((text[..end].parse().ok()?, &text[end..]))
-}
-
-/// What the sandbox does not have, if that is why the check failed. `own` are the workspace's modules.
-pub(super) fn missing(seen: &Observation, own: &BTreeSet<String>) -> Option<Missing> {
-    let details =
-        seen.tests.values().filter(|test| test.state == State::Failed).map(|test| test.detail.as_str());
-    let texts = details.chain([seen.stderr.as_str(), seen.stdout.as_str()]);
-    let mut lines = texts.flat_map(str::lines).filter(|line| line.len() <= MAX_LINE);
-    let package = lines.find_map(|line| {
-        MISSING.iter().find_map(|(before, after)| {
-            let (_, rest) = line.split_once(before)?;
-            let name = if after.is_empty() { rest } else { rest.split_once(after)?.0 };
-            // `./x` and `/work/x` are the program's own files.
-            let outside = !name.starts_with(['.', '/'])
-                && !name.split(['.', '/']).next().is_some_and(|top| own.contains(top));
-            outside.then(|| named("package", name)).flatten()
-        })
-    });
-    let program = || {
-        let line = seen.stderr.lines().rev().find_map(|line| line.trim_end().strip_suffix("not found"))?;
-        let line = line.trim_end().trim_end_matches(':');
-        let line = line.strip_suffix("command").map_or(line, |line| line.trim_end().trim_end_matches(':'));
-        named("program", line.rsplit(": ").next()?)
-    };
-    package.or_else(|| (seen.exit_code == Some(127)).then(program).flatten())
-}
-
-/// What stands before and after the name of a package that is not there.
-const MISSING: &[(&str, &str)] = &[
-    ("ModuleNotFoundError: No module named '", "'"),
-    ("python3: No module named ", ""),
-    ("python: No module named ", ""),
-    ("Cannot find module '", "'"),
-    ("Cannot find package '", "'"),
-    ("no required module provides package ", ";"),
-];
-
-fn named(what: &str, name: &str) -> Option<Missing> {
-    let name = name.trim();
-    if name.is_empty() || name.len() > 200 {
-        return None;
-    }
-    let message = format!(
-        "the {what} {name} is not installed in the sandbox; use an image that has it (`sandbox.images`) or a check that does without"
-    );
-    Some(Missing { name: name.into(), message })
 }
 
 /// The message without what differs from run to run: times and addresses. Other numbers tell failures apart.

@@ -66,6 +66,10 @@ impl Container {
         Ok(Container { streams, removal })
     }
 
+    pub(super) fn id(&self) -> &str {
+        &self.removal.id
+    }
+
     /// Waits until it is gone.
     pub(super) async fn remove(self) {
         let Container { streams, mut removal } = self;

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// The user and group every program runs as; no name in the image is needed.
-const UID: u32 = 10001;
-const RUNNER: &str = "/usr/local/bin/opendevagent-runner";
+pub(super) const UID: u32 = 10001;
+pub(super) const RUNNER: &str = "/usr/local/bin/opendevagent-runner";
 const MIB: u64 = 1 << 20;
 
 /// The boundary. Holds without the runner's help.
@@ -24,7 +24,7 @@ pub struct Policy {
     pub cpus: f64,
     /// Processes and threads, the runner included.
     pub pids: i64,
-    pub network: &'static str,
+    pub network: String,
     pub read_only_root: bool,
     /// The two writable places, in memory: path and MiB.
     pub scratch: [(&'static str, u64); 2],
@@ -50,7 +50,7 @@ impl Policy {
             swappiness: Path::new("/sys/fs/cgroup/memory/memory.swappiness").exists().then_some(0),
             cpus: limits.cpus,
             pids: limits.pids,
-            network: limits.network,
+            network: limits.network.to_owned(),
             read_only_root: true,
             scratch: [("/work", limits.scratch_mib), ("/tmp", limits.scratch_mib)],
             scratch_inodes: 32768,
@@ -64,6 +64,21 @@ impl Policy {
             log_driver: "none",
             hostname: "sandbox",
             runtime: runtime.to_owned(),
+        }
+    }
+    /// What a setup is held to: it may fetch packages and write to the root, which becomes an image. All else stands.
+    pub(super) fn for_setup(self, network: &str) -> Policy {
+        let (memory_mib, scratch_mib) = (self.memory_mib.max(3072), 2048);
+        Policy {
+            memory_mib,
+            cpus: self.cpus.max(2.0),
+            pids: self.pids.max(512),
+            network: network.to_owned(),
+            read_only_root: false,
+            scratch: [("/work", scratch_mib), ("/tmp", scratch_mib)],
+            scratch_inodes: 1 << 18,
+            ulimits: [("nofile", 4096), ("core", 0), ("fsize", scratch_mib * MIB)],
+            ..self
         }
     }
 
@@ -95,7 +110,7 @@ impl Policy {
         let seccomp = format!("seccomp={}", self.seccomp.profile());
         let strings = |list: &[&str]| Some(list.iter().map(|text| (*text).to_owned()).collect());
         HostConfig {
-            network_mode: Some(self.network.to_owned()),
+            network_mode: Some(self.network.clone()),
             memory: Some(memory),
             memory_swap: Some(memory),
             memory_swappiness: self.swappiness,

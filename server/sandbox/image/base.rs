@@ -40,7 +40,7 @@ pub(super) async fn provide(
     make(docker, base, progress).await
 }
 
-async fn pull(docker: &Docker, base: &str) -> Result<(), String> {
+pub(in crate::sandbox) async fn pull(docker: &Docker, base: &str) -> Result<(), String> {
     let client = docker.client().await.map_err(|error| error.to_string())?;
     let options = CreateImageOptionsBuilder::default().from_image(base).build();
     let mut steps = client.create_image(Some(options), None, None);

@@ -36,12 +36,14 @@
 ---@field ['pipeline.repairRounds']? integer Repairs after the first proposal, before one fresh start.
 ---@field ['sandbox.cpus']? number CPUs a check may use.
 ---@field ['sandbox.host']? string Address of the Docker engine; unset: `DOCKER_HOST`, the Docker context, the usual sockets. `off`: no sandbox.
----@field ['sandbox.images']? table<string, string> Image per language instead of the built one; it must hold the runner.
+---@field ['sandbox.images']? table<string, string> Image per language instead of the built one, e.g. `{"python": "python:3.13-slim"}`.
 ---@field ['sandbox.memoryMiB']? integer Memory of a check in MiB, without swap.
 ---@field ['sandbox.outputKiB']? integer Output kept of each stream in KiB; a program that writes more is killed.
 ---@field ['sandbox.pids']? integer Processes and threads a check may have.
 ---@field ['sandbox.runtime']? string Container runtime, e.g. `runsc` for gVisor.
 ---@field ['sandbox.scratchMiB']? integer Scratch space in MiB of `/work` and of `/tmp`.
+---@field ['sandbox.setup']? string Shell command that installs a project's dependencies, run once after you agreed, with a network; unset: as its lock files suggest. `off`: none.
+---@field ['sandbox.setupNetwork']? string Docker network that the setup fetches packages over.
 ---@field ['sandbox.timeoutSeconds']? number Wall clock limit of a check in seconds.
 ---@field ['sandbox.warm']? integer Containers kept ready per image in use, so that a check starts at once; given up after 10 idle minutes. At most 8.
 ---@field ['store.url']? string Where tasks are kept; `redis://…` shares them (no effect yet).

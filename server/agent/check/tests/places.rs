@@ -107,9 +107,83 @@ fn what_is_not_installed_is_named() {
         (1, "FileNotFoundError: x not found", None),
     ];
     for (exit, stderr, expect) in cases {
-        let mut outcome = outcome(exit);
-        outcome.stderr = format!("{stderr}\n");
-        let missing = check.observe(&outcome).missing.map(|missing| missing.name);
-        assert_eq!(missing.as_deref(), expect, "{stderr}");
+        lacks(&check, exit, stderr, expect);
     }
+}
+
+/// Checks what a run with this standard error is found to lack.
+#[track_caller]
+fn lacks(check: &Check, exit: i32, stderr: &str, expect: Option<&str>) {
+    let mut outcome = outcome(exit);
+    outcome.stderr = format!("{stderr}\n");
+    let missing = check.observe(&outcome).missing.map(|missing| missing.name);
+    assert_eq!(missing.as_deref(), expect, "{stderr}");
+}
+
+#[test]
+fn what_the_workspace_should_have_itself_is_not_missing() {
+    let files = [
+        ("app/models.py", ""),
+        ("src/com/acme/Main.java", ""),
+        ("lib/tool.rb", ""),
+        ("gcd.h", ""),
+        ("package.json", r#"{"name": "@acme/app"}"#),
+        ("go.mod", "module example.com/acme\n"),
+        ("Cargo.toml", "[package]\nname = \"acme\"\n"),
+    ];
+    let check = choose(&snapshot(&files), Some("make test"), None, None).unwrap();
+    let cases = [
+        ("ModuleNotFoundError: No module named 'app.views'", None),
+        ("ModuleNotFoundError: No module named 'os.pathh'; 'os' is not a package", None),
+        ("Error: Cannot find module '@acme/app/x'", None),
+        ("Error: Cannot find module '#internal'", None),
+        ("Error [ERR_MODULE_NOT_FOUND]: Cannot find module '/work/a.mjs' imported from /work/b.mjs", None),
+        ("Cannot find module 'lodash/fp' from 'a.test.js'", Some("lodash/fp")),
+        ("a.go:3:8: no required module provides package example.com/acme/x; to add it:", None),
+        ("a.go:3:8: package foo/bar is not in std (/usr/lib/go/src/foo/bar)", None),
+        ("go: example.org/y@v1.2.0: module lookup disabled by GOPROXY=off", Some("example.org/y@v1.2.0")),
+        ("src/com/acme/Main.java:3: error: package com.acme.util does not exist", None),
+        ("src/com/acme/Main.java:3: error: package java.utl does not exist", None),
+        ("T.java:3: error: package org.junit.jupiter.api does not exist", Some("org.junit.jupiter.api")),
+        ("error: no matching package named `serde` found", Some("serde")),
+        ("error[E0463]: can't find crate for `acme`", None),
+        ("error[E0432]: unresolved import `nowhere`", None),
+        ("a.rb:1:in `require': cannot load such file -- tool/x (LoadError)", None),
+        ("a.rb:1:in `require': cannot load such file -- /work/x (LoadError)", None),
+        ("a.rb:1:in `require': cannot load such file -- nokogiri (LoadError)", Some("nokogiri")),
+        ("PHP Fatal error: Uncaught Error: Class \"Helper\" not found in /work/a.php:3", None),
+        (
+            "PHP Fatal error: Uncaught Error: Class \"GuzzleHttp\\Client\" not found",
+            Some("GuzzleHttp\\Client"),
+        ),
+        ("a.c:1:10: fatal error: gcd.h: No such file or directory", None),
+        ("a.c:1:10: fatal error: util.h: No such file or directory\n    1 | #include \"util.h\"", None),
+        (
+            "a.c:1:10: fatal error: zlib.h: No such file or directory\n    1 | #include <zlib.h>",
+            Some("zlib.h"),
+        ),
+        ("/usr/bin/ld: cannot find -lz: No such file or directory", Some("z")),
+    ];
+    for (stderr, expect) in cases {
+        lacks(&check, 1, stderr, expect);
+    }
+}
+
+#[test]
+fn what_to_do_about_it_depends_on_what_the_workspace_names() {
+    let files = [("requirements.txt", "PyYAML==6.0\n"), ("a.py", "")];
+    let snapshot = snapshot(&files);
+    let message = |check: &Check| {
+        let mut outcome = outcome(1);
+        outcome.stderr = "ModuleNotFoundError: No module named 'yaml'\n".into();
+        check.observe(&outcome).missing.map(|missing| missing.message).unwrap_or_default()
+    };
+    let mut check = choose(&snapshot, Some("make test"), None, None).unwrap();
+    assert!(message(&check).ends_with("name it in requirements.txt, then run `opendevagent sandbox setup`"));
+    let setup = crate::sandbox::setup::plan(&snapshot, "", None, None).unwrap();
+    Arc::make_mut(&mut check.provided).supply(&setup, false);
+    assert!(
+        message(&check).ends_with("run `opendevagent sandbox setup` to install what requirements.txt names")
+    );
+    assert!(check.provided.declares("yaml") && !check.provided.declares("requests"));
 }

@@ -104,7 +104,7 @@ fn levels() {
         (
             Pytest,
             three("1 f! @numpy", "1 f! @numpy", "1 f! @numpy"),
-            "unverified: the package numpy is not installed in the sandbox; use an image that has it (`sandbox.images`) or a check that does without",
+            "unverified: the package numpy is not installed in the sandbox; name it in requirements.txt, then run `opendevagent sandbox setup`",
         ),
         // Two runs.
         (Pytest, three("1 a- b+", "0 a+ b+", "1 a+ b-"), "failing: flaky: a second run disagrees on b"),
