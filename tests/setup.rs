@@ -7,7 +7,7 @@ use std::process::Command;
 
 const PYTHON: &str = "
 //- /requirements.txt
-# Small, without dependencies of its own.
+# RUN: small, without dependencies of its own.
 inflection==0.5.1
 -e .
 //- /place.py
@@ -26,12 +26,12 @@ def test_place():
 
 const NODE: &str = r#"
 //- /package.json
-{ "name": "pad", "type": "module", "scripts": { "test": "node --test", "postinstall": "exit 1" }, "dependencies": { "left-pad": "1.3.0" } }
+{ "name": "RUN", "type": "module", "scripts": { "test": "node --test", "postinstall": "exit 1" }, "dependencies": { "left-pad": "1.3.0" } }
 //- /package-lock.json
 {
-  "name": "pad", "lockfileVersion": 3, "requires": true,
+  "name": "RUN", "lockfileVersion": 3, "requires": true,
   "packages": {
-    "": { "name": "pad", "dependencies": { "left-pad": "1.3.0" } },
+    "": { "name": "RUN", "dependencies": { "left-pad": "1.3.0" } },
     "node_modules/left-pad": {
       "version": "1.3.0",
       "integrity": "sha512-XI5MPzVNApjAyhQzphX8BkmKsKUxD4LdyK24iZeQGinBN9yTQT3bFlCBy/aVx2HrNcqQGsdot8ghrjyrvMCoEA=="
@@ -51,7 +51,9 @@ test("pads to five", () => assert.strictEqual(pad("a").length, 5));
 
 /// A workspace whose setup uses the machine's own network: a bridge does not reach out on every test machine.
 fn reaching_out(fixture: &str) -> Workspace {
-    Workspace::new(fixture).set("OPENDEVAGENT_SANDBOX_SETUP_NETWORK", "host")
+    // Of its own for each run, so that nothing is installed yet.
+    let run = format!("run-{}", uuid::Uuid::new_v4().simple());
+    Workspace::new(&fixture.replace("RUN", &run)).set("OPENDEVAGENT_SANDBOX_SETUP_NETWORK", "host")
 }
 
 /// Unverified and named, then installed, then proven; without a network, from an image of its own.
@@ -74,6 +76,8 @@ fn check(workspace: &Workspace, package: &str, source: &str) {
     assert_eq!(level(&report), "proven", "{report:#}");
     assert_eq!(report["verdict"]["sandbox"]["network"], "none");
     workspace.run(&["sandbox", "list"]).exits(0).says(&image);
+    let removed = Command::new("docker").args(["rmi", &image]).output().expect("docker is installed");
+    assert!(removed.status.success(), "{removed:?}");
 }
 
 #[test]
