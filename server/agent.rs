@@ -4,6 +4,8 @@
 //! container, because that is what dropping their futures does.
 
 mod ask;
+mod attempt;
+mod blind;
 mod budget;
 pub mod check;
 pub mod context;
@@ -23,9 +25,10 @@ use crate::model::redact::redact;
 use crate::model::{Agent, Model, Window};
 use crate::sandbox::Sandbox;
 use crate::sandbox::setup::Setup;
+use crate::text;
 use crate::verdict::CheckSource;
 use crate::workspace::{Documents, Snapshot};
-use crate::{text, verdict};
+use attempt::Attempt;
 use check::{Check, Observation};
 use mask::Masks;
 use patch::FileChange;
@@ -69,6 +72,19 @@ pub struct AgentOptions {
     pub model: String,
     pub temperature: f32,
     pub fallbacks: Vec<String>,
+}
+
+impl AgentOptions {
+    /// The agent with another model in front of its own: its first fallback, else `architect`.
+    fn another(mut self, architect: &str) -> Self {
+        let at = self.fallbacks.iter().position(|name| *name != self.model);
+        let other = at.map_or_else(|| architect.to_owned(), |at| self.fallbacks.remove(at));
+        if other != self.model {
+            let first = std::mem::replace(&mut self.model, other);
+            self.fallbacks.insert(0, first);
+        }
+        self
+    }
 }
 
 /// Where events go. Must not block.
@@ -130,14 +146,6 @@ async fn within<T>(
     }
 }
 
-/// A proposal that was checked.
-struct Attempt {
-    changes: Vec<FileChange>,
-    verdict: verdict::Verdict,
-    /// The run that decided.
-    shown: Observation,
-}
-
 /// Everything one task gathers on its way.
 struct Work<'a> {
     ports: &'a Ports,
@@ -152,6 +160,8 @@ struct Work<'a> {
     check: Option<Check>,
     /// Why nothing can be run.
     unchecked: Option<String>,
+    /// The sandbox failed, so no check can.
+    no_sandbox: bool,
     before: Option<Observation>,
     /// What the workspace needs installed, and the image that has it.
     setup: Option<Setup>,
@@ -160,9 +170,13 @@ struct Work<'a> {
     text: Option<String>,
     findings: Vec<crate::event::Finding>,
     pending: Vec<FileChange>,
+    /// Tests written without sight of a proposal, and their run without one.
+    blind: Option<blind::Tests>,
     attempts: Vec<Attempt>,
     /// Attempts before this one are not shown to the model any more.
     fresh_from: usize,
+    /// Another model than each agent's first is asked.
+    afresh: bool,
     spent: Spent,
     /// The call that is not settled yet.
     underway: Option<Arc<budget::Tally>>,
@@ -184,6 +198,7 @@ impl<'a> Work<'a> {
             snapshot: None,
             check: None,
             unchecked: None,
+            no_sandbox: false,
             before: None,
             setup: None,
             image: None,
@@ -191,8 +206,10 @@ impl<'a> Work<'a> {
             text: None,
             findings: Vec::new(),
             pending: Vec::new(),
+            blind: None,
             attempts: Vec::new(),
             fresh_from: 0,
+            afresh: false,
             spent: Spent::default(),
             underway: None,
             model_time: Duration::ZERO,
@@ -210,6 +227,7 @@ impl<'a> Work<'a> {
                 Step::Answer(agent) => self.answer(agent).await?,
                 Step::Observe => self.observe().await,
                 Step::Propose(ask) => self.propose(&ask).await?,
+                Step::Test => self.test().await?,
                 Step::Judge => self.judge().await,
             };
         }
@@ -308,9 +326,10 @@ impl<'a> Work<'a> {
             Why::Refused(why) => self.note(Note::Warning, format!("the answer could not be applied: {why}")),
             Why::First | Why::Repair => {}
         }
+        self.afresh = ask.afresh;
         let shown: Vec<_> = self.attempts[self.fresh_from..]
             .iter()
-            .map(|attempt| (report::diff(&attempt.changes), attempt.shown.excerpt(EXCERPT_BYTES)))
+            .map(|attempt| (report::diff(&attempt.changes), attempt.lesson(&self.with(&attempt.changes))))
             .collect();
         let failures: Vec<_> = shown.iter().map(|(diff, output)| role::Failure { diff, output }).collect();
         let reply = self.ask(ask.agent, |brief| brief.propose(ask, &failures), None).await?;
@@ -329,8 +348,9 @@ impl<'a> Work<'a> {
         let image = changes.iter().fold(String::new(), |image, change| {
             text::sha256(format!("{image}\0{}\0{:?}", change.path, change.after).as_bytes())
         });
+        let tested = self.is_tested(&changes);
         self.pending = changes;
-        Ok(Seen::Proposed { image })
+        Ok(Seen::Proposed { image, tested })
     }
 
     /// Where the project has no tests, the proposal's own decide, if it brings any.

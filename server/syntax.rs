@@ -8,7 +8,7 @@ mod tests;
 
 use crate::text::lines;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::OnceLock;
 use tree_sitter::{Node, Parser, Point, Query, QueryCursor, QueryCursorOptions, StreamingIterator};
 use tree_sitter_language::LanguageFn;
@@ -140,6 +140,29 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// The bodies of the outermost functions and methods, in order.
+    fn bodies(&self) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        let mut cursor = self.parsed.walk();
+        loop {
+            let node = cursor.node();
+            let is_function =
+                ["function", "method", "constructor"].iter().any(|word| node.kind().contains(word));
+            let body = node.child_by_field_name("body").filter(|_| is_function && node.is_named());
+            // An arrow function may have a value in place of a body.
+            let body = body.filter(|body| body.kind().contains("block") || body.kind().ends_with("body"));
+            found.extend(body.map(|body| body.byte_range()));
+            if body.is_none() && cursor.goto_first_child() {
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return found;
+                }
+            }
+        }
+    }
+
     /// Definitions and references in the order of the text.
     pub fn tags(&self) -> Vec<Tag<'t>> {
         let Some(query) = self.language.query() else { return Vec::new() };
@@ -184,6 +207,31 @@ impl<'t> Tree<'t> {
             .filter(|tag| tag.role == Role::Definition && (tag.first..=tag.last).contains(&line));
         around.min_by_key(|tag| tag.last - tag.first)
     }
+}
+
+/// What stands for an empty body, by language. Where a body must give a value, one that ends the program.
+const EMPTY: &[(&str, &str)] = &[
+    ("python", "pass"),
+    ("javascript", "{}"),
+    ("typescript", "{}"),
+    ("go", "{ panic(\"emptied\") }"),
+    ("java", "{ throw new RuntimeException(\"emptied\"); }"),
+];
+
+/// `after` with nothing in the bodies of its functions, but for those that stand in `before`; `None` where there is
+/// no such body or no grammar.
+pub fn emptied(path: &str, before: &str, after: &str) -> Option<String> {
+    let language = Language::of(path)?;
+    let (_, empty) = EMPTY.iter().find(|(name, _)| *name == language.name)?;
+    let tree = language.parse(after)?;
+    let mut out = String::with_capacity(after.len());
+    let mut copied = 0;
+    for body in tree.bodies().into_iter().filter(|body| !before.contains(&after[body.clone()])) {
+        out.push_str(&after[copied..body.start]);
+        out.push_str(empty);
+        copied = body.end;
+    }
+    (copied > 0).then(|| out + &after[copied..])
 }
 
 /// Counts one step, and ends what has taken too many.

@@ -2,7 +2,7 @@
 
 use super::budget::{self, Tally};
 use super::task::Stop;
-use super::{EXCERPT_BYTES, Work, context, patch, role};
+use super::{AgentOptions, EXCERPT_BYTES, Work, context, patch, role};
 use crate::event::{Kind, Note};
 use crate::model::{Agent, Call, Finish, Heard, Message, ModelError, Reply, Usage, price};
 use crate::workspace::TextError;
@@ -22,7 +22,7 @@ impl Work<'_> {
         prompt: impl FnOnce(&role::Brief) -> Vec<Message>,
         schema: Option<(&'static str, serde_json::Value)>,
     ) -> Result<Reply, Stop> {
-        let options = self.ports.options.agents.get(&agent).cloned().unwrap_or_default();
+        let options = self.options(agent);
         let room = self.room(&options.model).await;
         let (messages, stable) = self.brief(prompt, room.files);
         let prompt = messages.iter().map(|message| price::tokens(&message.content)).sum();
@@ -51,6 +51,12 @@ impl Work<'_> {
         self.settle(reply.as_ref().ok().map(|reply| reply.usage));
         (self.emit)(Kind::Usage { usage: self.spent.total });
         reply
+    }
+
+    /// The agent's model, or the next one after a fresh start.
+    fn options(&self, agent: Agent) -> AgentOptions {
+        let of = |agent| self.ports.options.agents.get(&agent).cloned().unwrap_or_default();
+        if self.afresh { of(agent).another(&of(Agent::Architect).model) } else { of(agent) }
     }
 
     /// Waits for the answer, tells what is heard of it, and ends it when it is longer than was granted.

@@ -18,6 +18,7 @@ mod trace;
 
 pub(super) use report::tail;
 
+pub(super) use detect::is_test;
 pub use detect::{choose, run_file};
 pub use judge::{Evidence, judge};
 pub use missing::Provided;
@@ -193,10 +194,10 @@ impl Check {
     /// Whether `path` belongs to what judges a proposal rather than to what is judged: tests, the runner's
     /// configuration, files named in the command. Such files are judged from their original text.
     pub fn protects(&self, path: &str) -> bool {
-        if self.target.as_deref() == Some(path) && !detect::is_test(path) {
+        if self.target.as_deref() == Some(path) && !is_test(path) {
             return false;
         }
-        detect::is_test(path) || detect::is_config(path) || self.names(path)
+        is_test(path) || detect::is_config(path) || self.names(path)
     }
 
     /// Whether a user's command names the file.
@@ -216,6 +217,11 @@ impl Observation {
     /// Whether the check is green as far as this run alone can show; [`judge`] knows more.
     pub fn passes(&self) -> bool {
         self.observed.status == Status::Ok && self.missing.is_none() && self.failure().is_none()
+    }
+
+    /// Whether a test failed, or what holds tests could not be loaded.
+    pub fn fails(&self) -> bool {
+        self.missing.is_none() && self.tests.values().any(|test| test.state == State::Failed)
     }
 
     /// The tests that passed and are tests, not whole files or commands.

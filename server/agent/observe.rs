@@ -9,6 +9,14 @@ use crate::sandbox::SandboxError;
 use crate::verdict::{Level, Verdict};
 use std::time::Duration;
 
+/// What the runs of a proposal came to.
+struct Judged {
+    verdict: Verdict,
+    /// As in [`Attempt`].
+    without: Option<Verdict>,
+    shown: Observation,
+}
+
 impl Work<'_> {
     /// Runs the check on the text before any edit.
     pub(super) async fn observe(&mut self) -> Seen {
@@ -36,6 +44,7 @@ impl Work<'_> {
     fn cannot_check(&mut self, error: &SandboxError) -> Seen {
         self.note(Note::Warning, format!("nothing can be verified: {error}"));
         self.unchecked = Some(error.to_string());
+        self.no_sandbox = true;
         Seen::Unchecked
     }
 
@@ -45,11 +54,14 @@ impl Work<'_> {
         let (Some(check), Some(before)) = (self.check.clone(), self.before.clone()) else {
             return Seen::Unchecked;
         };
-        let changes = std::mem::take(&mut self.pending);
+        let mut changes = std::mem::take(&mut self.pending);
+        if let Some(blind) = &self.blind {
+            changes.retain(|change| blind.files.iter().all(|test| test.path != change.path));
+            changes.extend(blind.files.iter().cloned());
+        }
         let mut judged = self.evidence(&check, &before, &changes).await;
-        let lacking = |(verdict, shown): &(Verdict, Observation)| {
-            verdict.level == Level::Unverified && shown.missing.is_some()
-        };
+        let lacking =
+            |judged: &Judged| judged.verdict.level == Level::Unverified && judged.shown.missing.is_some();
         if judged.as_ref().is_ok_and(lacking) && self.install().await {
             let check = self.check.clone().unwrap_or(check);
             judged = match self.execute(&check, &[], Stage::Before).await {
@@ -62,13 +74,13 @@ impl Work<'_> {
             };
         }
         match judged {
-            Ok((verdict, shown)) => {
+            Ok(Judged { verdict, without, shown }) => {
                 let level = verdict.level;
                 if let Some(missing) = shown.missing.as_ref().filter(|_| level == Level::Unverified) {
                     self.note(Note::Warning, missing.message.clone());
                 }
                 let failure = shown.signature();
-                self.attempts.push(Attempt { changes, verdict, shown });
+                self.attempts.push(Attempt { changes, verdict, without, shown });
                 Seen::Judged { level, failure }
             }
             Err(error) => {
@@ -85,7 +97,7 @@ impl Work<'_> {
         check: &Check,
         before: &Observation,
         changes: &[FileChange],
-    ) -> Result<(Verdict, Observation), SandboxError> {
+    ) -> Result<Judged, SandboxError> {
         let (protected, free): (Vec<_>, Vec<_>) =
             changes.iter().cloned().partition(|change| check.protects(&change.path));
         let after =
@@ -97,10 +109,12 @@ impl Work<'_> {
             None
         };
         let added: Vec<_> = protected.into_iter().filter(|change| change.before.is_none()).collect();
-        let bare = if own.as_ref().is_some_and(Observation::passes) && !added.is_empty() {
-            Some(self.execute(check, &added, Stage::Before).await?)
-        } else {
-            None
+        let bare = match &self.blind {
+            Some(blind) if blind.files.len() == added.len() => Some(blind.bare.clone()),
+            _ if own.as_ref().is_some_and(Observation::passes) && !added.is_empty() => {
+                Some(self.execute(check, &added, Stage::Before).await?)
+            }
+            _ => None,
         };
         let again = if own.as_ref().unwrap_or(&after).passes() {
             let decided_by = if own.is_some() { changes } else { &free };
@@ -108,7 +122,7 @@ impl Work<'_> {
         } else {
             None
         };
-        let verdict = check::judge(&check::Evidence {
+        let evidence = check::Evidence {
             check,
             before,
             bare: bare.as_ref(),
@@ -118,13 +132,29 @@ impl Work<'_> {
             changes,
             rounds: self.run.attempt(),
             limits: self.ports.sandbox.limits(),
+        };
+        let verdict = check::judge(&evidence);
+        let only_blind = self.blind.as_ref().is_some_and(|blind| blind.files.len() == added.len());
+        let without = (only_blind && verdict.level == Level::Failing).then(|| {
+            let own = check::judge(&check::Evidence {
+                bare: None,
+                own: None,
+                again: None,
+                changes: &free,
+                ..evidence
+            });
+            Verdict {
+                reason: format!("{}; tests written for it fail: {}", own.reason, verdict.reason),
+                ..own
+            }
         });
+        let without = without.filter(|verdict| verdict.level > Level::Failing);
         let shown = if after.passes() || free.is_empty() { own.unwrap_or(after) } else { after };
-        Ok((verdict, shown))
+        Ok(Judged { verdict, without, shown })
     }
 
     /// Runs the check on the snapshot with `changes` on top.
-    async fn execute(
+    pub(super) async fn execute(
         &mut self,
         check: &Check,
         changes: &[FileChange],

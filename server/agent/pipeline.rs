@@ -3,7 +3,11 @@
 //! A proposal that fails its check is repaired up to `repair_rounds` times, then there is one fresh start that
 //! knows nothing of the failed attempts. An answer without a usable edit is asked for once more. A proposal that
 //! was already seen is never checked again, and a failure that was already seen is not repaired again: both start
-//! over at once. So every task ends.
+//! over at once. So every task ends. Where no test shows what a proposal is worth, tests are asked for once, by a
+//! question that does not show the proposal.
+
+#[cfg(test)]
+mod tests;
 
 use crate::event::Action;
 use crate::model::Agent;
@@ -21,6 +25,8 @@ pub enum Step {
     Observe,
     /// Ask for edits.
     Propose(Ask),
+    /// Ask for tests of what the proposal is to do, without showing it.
+    Test,
     /// Run the check on the proposal and compare.
     Judge,
     End(End),
@@ -31,6 +37,8 @@ pub enum Step {
 pub struct Ask {
     pub agent: Agent,
     pub why: Why,
+    /// After the fresh start another model is asked than the one that failed.
+    pub afresh: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +80,15 @@ pub enum Seen {
     },
     /// The check cannot be run.
     Unchecked,
-    /// An answer gave edits; `image` is the hash of the files they make.
+    /// An answer gave edits; `image` is the hash of the files they make. `tested` when there is a test that can
+    /// show what they are worth.
     Proposed {
         image: String,
+        tested: bool,
+    },
+    /// Tests were asked for. `anew` when they are the check now, so that it must be run before the edit again.
+    Tested {
+        anew: bool,
     },
     Refused(String),
     /// The check ran on the proposal; `failure` is equal for two runs that failed in the same way.
@@ -94,6 +108,8 @@ pub struct Run {
     observed: bool,
     unchecked: bool,
     asked_again: bool,
+    /// Tests may be asked for.
+    may_test: bool,
     fresh: bool,
     /// Proposals so far, the current one included.
     attempt: u32,
@@ -110,6 +126,7 @@ impl Run {
             observed: false,
             unchecked: false,
             asked_again: false,
+            may_test: matches!(action, Action::Fix | Action::Generate),
             fresh: false,
             attempt: 0,
             images: HashSet::new(),
@@ -152,7 +169,13 @@ impl Run {
                     _ => self.propose(Why::First),
                 }
             }
-            Seen::Proposed { image } => self.proposed(image),
+            Seen::Proposed { image, tested } => self.proposed(image, tested),
+            Seen::Tested { anew } => {
+                if anew {
+                    (self.observed, self.unchecked) = (false, false);
+                }
+                self.decide()
+            }
             Seen::Refused(why) if self.asked_again => Step::End(End::NoEdit(why)),
             Seen::Refused(why) => {
                 self.asked_again = true;
@@ -174,13 +197,18 @@ impl Run {
         }
     }
 
-    fn proposed(&mut self, image: String) -> Step {
+    fn proposed(&mut self, image: String, tested: bool) -> Step {
         self.asked_again = false;
         if !self.images.insert(image) {
             // The same text again would fail the same way.
             return if self.fresh { Step::End(End::Proposed) } else { self.start_over() };
         }
         self.attempt += 1;
+        if !tested && std::mem::take(&mut self.may_test) { Step::Test } else { self.decide() }
+    }
+
+    /// What a proposal is followed by.
+    fn decide(&self) -> Step {
         match () {
             () if self.unchecked => Step::End(End::Proposed),
             () if self.observed => Step::Judge,
@@ -211,148 +239,6 @@ impl Run {
             (_, Why::Refused(_)) if self.attempt > 0 && !self.fresh => Agent::Debugger,
             _ => Agent::Coder,
         };
-        Step::Propose(Ask { agent, why })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Plays what is seen, one word each, and renders the steps.
-    fn check(action: Action, wish: bool, seen: &str, expect: &str) {
-        let mut run = Run::new(action, 3, wish);
-        let steps: Vec<_> = seen
-            .split_whitespace()
-            .map(|word| {
-                let seen = match word {
-                    "began" => Seen::Began,
-                    "planned" => Seen::Planned,
-                    "noplan" => Seen::NoPlan("no".into()),
-                    "answered" => Seen::Answered,
-                    "green" => Seen::Observed { passes: true },
-                    "red" => Seen::Observed { passes: false },
-                    "unchecked" => Seen::Unchecked,
-                    "refused" => Seen::Refused("why".into()),
-                    "proven" => Seen::Judged { level: Level::Proven, failure: String::new() },
-                    "runs" => Seen::Judged { level: Level::Runs, failure: String::new() },
-                    failing if failing.starts_with("failing") => {
-                        Seen::Judged { level: Level::Failing, failure: failing.into() }
-                    }
-                    image => Seen::Proposed { image: image.into() },
-                };
-                match run.step(seen) {
-                    Step::Plan(_) => "plan".to_owned(),
-                    Step::Answer(agent) => format!("answer:{}", agent.name()),
-                    Step::Observe => "observe".into(),
-                    Step::Judge => "judge".into(),
-                    Step::Propose(ask) => format!(
-                        "{}:{}",
-                        ask.agent.name(),
-                        match ask.why {
-                            Why::First => "first",
-                            Why::Repair => "repair",
-                            Why::Fresh => "fresh",
-                            Why::Refused(_) => "refused",
-                        }
-                    ),
-                    Step::End(end) => format!("end:{end:?}"),
-                }
-            })
-            .collect();
-        assert_eq!(steps.join(" "), expect.split_whitespace().collect::<Vec<_>>().join(" "));
-    }
-
-    #[test]
-    fn a_fix_observes_first_and_ends_when_proven() {
-        check(
-            Action::Fix,
-            false,
-            "began red a failing b proven",
-            "observe debugger:first judge debugger:repair judge end:Proposed",
-        );
-    }
-
-    #[test]
-    fn a_green_check_needs_a_wish() {
-        check(Action::Fix, false, "began green", "observe end:NothingToDo");
-        check(Action::Fix, true, "began green a runs", "observe debugger:first judge end:Proposed");
-    }
-
-    #[test]
-    fn three_repairs_then_one_fresh_start() {
-        check(
-            Action::Fix,
-            false,
-            "began red a failing1 b failing2 c failing3 d failing4 e failing5",
-            "observe debugger:first judge debugger:repair judge debugger:repair judge debugger:repair judge
-             debugger:fresh judge end:Proposed",
-        );
-    }
-
-    #[test]
-    fn the_same_failure_is_not_repaired_twice() {
-        check(
-            Action::Fix,
-            false,
-            "began red a failing1 b failing2 c failing1 d failing1",
-            "observe debugger:first judge debugger:repair judge debugger:repair judge debugger:fresh judge
-             end:Proposed",
-        );
-    }
-
-    #[test]
-    fn the_same_text_is_not_checked_twice() {
-        check(
-            Action::Fix,
-            false,
-            "began red a failing a a",
-            "observe debugger:first judge debugger:repair debugger:fresh end:Proposed",
-        );
-    }
-
-    #[test]
-    fn an_answer_without_an_edit_is_asked_for_once_more() {
-        check(
-            Action::Fix,
-            false,
-            "began red refused refused",
-            "observe debugger:first debugger:refused end:NoEdit(\"why\")",
-        );
-        check(
-            Action::Fix,
-            false,
-            "began red refused a failing refused b proven",
-            "observe debugger:first debugger:refused judge debugger:repair debugger:refused judge end:Proposed",
-        );
-    }
-
-    #[test]
-    fn generate_plans_codes_and_then_observes() {
-        check(
-            Action::Generate,
-            true,
-            "began planned a red failing b proven",
-            "plan coder:first observe judge debugger:repair judge end:Proposed",
-        );
-        check(
-            Action::Generate,
-            true,
-            "began noplan noplan a unchecked",
-            "plan plan coder:first observe end:Proposed",
-        );
-    }
-
-    #[test]
-    fn plan_never_reaches_an_edit() {
-        check(Action::Plan, true, "began planned", "plan end:Answered");
-        check(Action::Plan, true, "began noplan noplan", "plan plan end:NoPlan(\"no\")");
-        check(Action::Explain, true, "began answered", "answer:architect end:Answered");
-    }
-
-    #[test]
-    fn without_a_sandbox_there_is_one_proposal() {
-        check(Action::Fix, false, "began unchecked a", "observe debugger:first end:Proposed");
-        check(Action::Run, false, "began unchecked", "observe end:Answered");
+        Step::Propose(Ask { agent, why, afresh: self.fresh })
     }
 }

@@ -130,9 +130,13 @@ impl Work<'_> {
             }
             Ok(End::NoEdit(_) | End::Proposed) => match best(&self.attempts) {
                 Some(attempt) => {
-                    let mut verdict = attempt.verdict.clone();
+                    let mut changes = attempt.changes.clone();
+                    if let (Some(_), Some(blind)) = (&attempt.without, &self.blind) {
+                        changes.retain(|change| blind.files.iter().all(|test| test.path != change.path));
+                    }
+                    let mut verdict = attempt.stands().clone();
                     verdict.rounds = self.run.attempt();
-                    (Some(verdict), attempt.changes.clone(), None)
+                    (Some(verdict), changes, None)
                 }
                 None => {
                     let mut verdict = self.stands(limits);
@@ -188,12 +192,12 @@ fn best(attempts: &[Attempt]) -> Option<&Attempt> {
         .enumerate()
         .max_by_key(|(index, attempt)| {
             let failed = attempt
-                .verdict
+                .stands()
                 .after
                 .as_ref()
                 .and_then(|after| after.tests)
                 .map_or(u32::MAX, |tests| tests.failed);
-            (attempt.verdict.level, std::cmp::Reverse(failed), *index)
+            (attempt.stands().level, std::cmp::Reverse(failed), *index)
         })
         .map(|(_, attempt)| attempt)
 }

@@ -94,6 +94,21 @@ impl Brief<'_> {
         self.messages(&[role, RULES, EDITS], &wish)
     }
 
+    /// Asks for tests of what is written or repaired meanwhile. The question shows no proposal.
+    pub fn tests(&self) -> Vec<Message> {
+        let wish = self.wish(match self.task.action {
+            Action::Fix => {
+                "Write tests that show what is wrong here, in new files and nothing else: they fail now and pass \
+                 once it is right."
+            }
+            _ => {
+                "Write tests for what the task asks for, in new files and nothing else. Somebody else writes the \
+                 code: go by the task and the plan."
+            }
+        });
+        self.messages(&[TESTS, RULES, EDITS], &wish)
+    }
+
     fn messages(&self, system: &[&str], wish: &str) -> Vec<Message> {
         let system = system.join("\n").replace("{nonce}", self.nonce);
         vec![

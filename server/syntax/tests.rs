@@ -94,3 +94,39 @@ fn hostile_texts_are_bounded() {
     }
     assert!(LANGUAGES[0].parse(&"x\n".repeat(MOST_BYTES)).is_none(), "too long");
 }
+
+#[test]
+fn bodies_are_emptied_but_for_those_that_were_there() {
+    let cases = [
+        (
+            "a.py",
+            "def old():\n    return 1\n",
+            "def old():\n    return 1\n\nclass A:\n    def f(self):\n        def inner():\n            return 2\n        return inner\n",
+            "def old():\n    return 1\n\nclass A:\n    def f(self):\n        pass\n",
+        ),
+        (
+            "a.js",
+            "",
+            "const f = (a) => { return a }\nfunction g() { return 1 }\n",
+            "const f = (a) => {}\nfunction g() {}\n",
+        ),
+        ("a.ts", "", "class A { f(): number { return 1 } }\n", "class A { f(): number {} }\n"),
+        (
+            "a.go",
+            "",
+            "package a\n\nfunc F() int { return 1 }\n",
+            "package a\n\nfunc F() int { panic(\"emptied\") }\n",
+        ),
+        (
+            "A.java",
+            "",
+            "class A { int f() { return 1; } }\n",
+            "class A { int f() { throw new RuntimeException(\"emptied\"); } }\n",
+        ),
+    ];
+    for (path, before, after, expect) in cases {
+        assert_eq!(emptied(path, before, after).as_deref(), Some(expect), "{path}");
+    }
+    assert_eq!(emptied("a.py", "", "x = 1\n"), None);
+    assert_eq!(emptied("a.rb", "", "def f; 1; end\n"), None);
+}

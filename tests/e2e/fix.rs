@@ -200,3 +200,23 @@ fn a_named_command_is_one_test() {
         assert_eq!(report["verdict"]["fail_to_pass"].as_array().map(Vec::len), Some(1));
     }
 }
+
+#[test]
+fn a_fresh_start_is_made_with_another_model() {
+    if !docker() {
+        return;
+    }
+    let server = ModelServer::always(PYTHON.answer(PYTHON.wrong));
+    PYTHON.workspace().model(&server).run(&["fix", "--json"]).exits(1);
+    let requests = server.requests();
+    let models: Vec<_> = requests.iter().map(Request::model).collect();
+    let (own, other) = ("anthropic/claude-sonnet-4.5", "meta-llama/llama-3.1-70b-instruct");
+    assert_eq!(models, [own, own, other]);
+    let repair = requests[1].prompt();
+    assert!(repair.contains("test_zero passed before and fails now"), "why it failed is told: {repair}");
+    assert!(
+        repair.contains("at test_gcd.py:5: assert gcd(12, 18) == 6"),
+        "where it failed is told: {repair}"
+    );
+    assert!(!requests[2].prompt().contains("+    return 1"), "what failed is not shown: {repair}");
+}

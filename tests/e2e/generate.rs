@@ -111,6 +111,63 @@ fn generated_tests_must_be_able_to_fail() {
     assert_ne!(level(&report), "proven", "{report:#}");
 }
 
+/// A model that plans, codes without tests, and writes `tests` when it is asked for them.
+fn without_tests(tests: &str) -> ModelServer {
+    ModelServer::saying([PLAN.to_owned(), whole("median.py", MEDIAN), whole("test_median.py", tests)])
+}
+
+#[test]
+fn new_code_without_tests_gets_them_from_somebody_who_has_not_seen_it() {
+    if !docker() {
+        return;
+    }
+    let server = without_tests(TEST);
+    let workspace = Workspace::new("//- /README.md\nNothing here yet.\n").model(&server);
+    let args = ["generate", "median.py", "-m", "add a median", "--apply", "--json"];
+    let report = workspace.run(&args).exits(0).json();
+    assert_eq!(level(&report), "proven", "{report:#}");
+    assert_eq!(report["verdict"]["check_source"], "generated");
+    assert_eq!(workspace.read("test_median.py"), TEST);
+    let questions = server.requests();
+    assert_eq!(questions.len(), 3);
+    assert!(!questions[2].prompt().contains("ordered[middle]"), "the code is not shown");
+}
+
+#[test]
+fn tests_that_cannot_fail_are_left_out() {
+    if !docker() {
+        return;
+    }
+    let server = without_tests("def test_median():\n    import median\n    median.median([1])\n");
+    let workspace = Workspace::new("//- /README.md\nNothing here yet.\n").model(&server);
+    let ended = workspace.run(&["generate", "median.py", "-m", "add a median", "--json"]).exits(0);
+    let report = ended.json();
+    assert_eq!(level(&report), "runs", "{report:#}");
+    assert_eq!(report["edits"].as_array().map(Vec::len), Some(1), "{report:#}");
+}
+
+#[test]
+fn a_bug_without_a_test_gets_one_and_a_wrong_one_does_no_harm() {
+    if !docker() {
+        return;
+    }
+    let right = "from gcd import gcd\n\n\ndef test_negative():\n    assert gcd(4, -6) == 2\n";
+    let wrong = "from gcd import gcd\n\n\ndef test_negative():\n    assert gcd(4, -6) == 3\n";
+    for (test, expect, files) in [(right, "proven", 2), (wrong, "passing", 1)] {
+        let fixed = PYTHON.after().replace("    return a", "    return abs(a)");
+        let server = ModelServer::start(move |request| {
+            let tests = request.prompt().contains("Write tests that show what is wrong");
+            Answer::Text(if tests { whole("test_negative.py", test) } else { whole(PYTHON.path, &fixed) })
+        });
+        let workspace = PYTHON.workspace().model(&server);
+        workspace.write(PYTHON.path, PYTHON.after());
+        let args = ["fix", "gcd.py", "-m", "negative numbers give a negative divisor", "--json"];
+        let report = workspace.run(&args).exits(0).json();
+        assert_eq!(level(&report), expect, "{report:#}");
+        assert_eq!(report["edits"].as_array().map(Vec::len), Some(files), "{report:#}");
+    }
+}
+
 #[test]
 fn review_and_explain_answer_and_change_nothing() {
     let remarks = "One thing.\n```json\n{\"issues\": [{\"path\": \"gcd.py\", \"line\": 4, \"message\": \"returns b\", \

@@ -263,7 +263,7 @@ fn is_test_of(path: &str, runner: Runner) -> bool {
 }
 
 /// Whether a file holds tests or their data, in any language.
-pub(super) fn is_test(path: &str) -> bool {
+pub(in crate::agent) fn is_test(path: &str) -> bool {
     let path = path.to_lowercase();
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
