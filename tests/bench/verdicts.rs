@@ -152,14 +152,14 @@ fn problems(layout: &'static Layout, most: usize) -> Vec<Problem> {
         let defined = |line: &'_ str| Some(line.strip_prefix("const ")?.split_once(" =")?.0.to_owned());
         let text = field("prompt") + &field("canonical_solution");
         let names: Vec<String> = text.lines().filter_map(defined).collect();
-        let named = |text: &str| text.replace("{names}", &names.join(", "));
-        let solution = |name: &str| field("prompt") + &field(name) + &named(layout.export);
+        let fill = |text: &str| text.replace("{names}", &names.join(", "));
+        let solution = |name: &str| field("prompt") + &field(name) + &fill(layout.export);
         Problem {
             layout,
             name: field("task_id"),
             buggy: solution("buggy_solution"),
             canonical: solution("canonical_solution"),
-            test: format!("{}{}\n", named(layout.import), field("test")),
+            test: format!("{}{}\n", fill(layout.import), field("test")),
         }
     };
     rows(layout.file).iter().take(most).map(problem).collect()
