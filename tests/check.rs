@@ -87,6 +87,7 @@ impl Project {
             own: own.as_ref(),
             again: Some(&again),
             changes: &changes,
+            tests: &[],
             rounds: 1,
             limits: self.docker.limits(),
         })

@@ -5,7 +5,9 @@
 //! report and the notes of two small hooks (`harness/`), never from what a program says about itself.
 //! [`judge`] compares them. All of it is pure.
 
+mod apart;
 mod cheat;
+mod constant;
 mod detect;
 mod judge;
 mod missing;
@@ -18,6 +20,7 @@ mod trace;
 
 pub(super) use report::tail;
 
+pub use apart::Apart;
 pub(super) use detect::is_test;
 pub use detect::{choose, run_file};
 pub use judge::{Evidence, judge};
@@ -40,6 +43,10 @@ const ROOT: &str = "/work";
 const PYTHON_HOOK: &str = include_str!("check/harness/sitecustomize.py");
 const NODE_HOOK: &str = include_str!("check/harness/watch.cjs");
 const NODE_REPORTER: &str = include_str!("check/harness/reporter.mjs");
+
+/// So much of the tests is read for the values that they expect.
+const MAX_TEST_FILES: usize = 200;
+const MAX_TEST_BYTES: u64 = 64 << 10;
 
 /// The command that decides about a proposal.
 #[derive(Clone, Debug)]
@@ -200,16 +207,29 @@ impl Check {
         is_test(path) || detect::is_config(path) || self.names(path)
     }
 
+    /// The lines of the tests and of files that the command names, of small files alone.
+    pub fn tests_of(&self, snapshot: &Snapshot) -> Vec<String> {
+        let judges = |path: &&str| is_test(path) || self.mentions(path);
+        let small = |path: &&str| snapshot.size(path).is_some_and(|size| size <= MAX_TEST_BYTES);
+        let paths = snapshot.paths().filter(judges).filter(small).take(MAX_TEST_FILES);
+        let texts = paths.filter_map(|path| snapshot.text(path).ok());
+        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
     /// Whether a user's command names the file.
     fn names(&self, path: &str) -> bool {
         let script = path.strip_suffix(".sh").is_some() || self.target.is_some();
         script && matches!(self.source, CheckSource::User | CheckSource::Workspace) && self.mentions(path)
     }
 
-    /// Whether the command has the file's path as a word.
+    /// Whether the command has the file's path as a word, or what a class or module in it is called by.
     fn mentions(&self, path: &str) -> bool {
         let apart = |c: char| c.is_whitespace() || "'\"`;&|()<>=:".contains(c);
-        self.command.split(apart).any(|word| word.strip_prefix("./").unwrap_or(word) == path)
+        let module = path.rsplit_once('.').map(|(stem, _)| stem.replace('/', "."));
+        self.command.split(apart).any(|word| {
+            let word = word.strip_prefix("./").unwrap_or(word);
+            word == path || module.as_deref() == Some(word)
+        })
     }
 }
 

@@ -98,8 +98,7 @@ impl Work<'_> {
         before: &Observation,
         changes: &[FileChange],
     ) -> Result<Judged, SandboxError> {
-        let (protected, free): (Vec<_>, Vec<_>) =
-            changes.iter().cloned().partition(|change| check.protects(&change.path));
+        let check::Apart { judged: free, judging: protected } = check.apart(changes);
         let after =
             if free.is_empty() { before.clone() } else { self.execute(check, &free, Stage::After).await? };
         let stands = after.passes() || free.is_empty() || !before.passes();
@@ -108,7 +107,10 @@ impl Work<'_> {
         } else {
             None
         };
-        let added: Vec<_> = protected.into_iter().filter(|change| change.before.is_none()).collect();
+        let added: Vec<_> = protected
+            .into_iter()
+            .filter(|change| change.before.is_none() || !check.protects(&change.path))
+            .collect();
         let bare = match &self.blind {
             Some(blind) if blind.files.len() == added.len() => Some(blind.bare.clone()),
             _ if own.as_ref().is_some_and(Observation::passes) && !added.is_empty() => {
@@ -122,6 +124,7 @@ impl Work<'_> {
         } else {
             None
         };
+        let tests = again.as_ref().map(|_| check.tests_of(self.snapshot())).unwrap_or_default();
         let evidence = check::Evidence {
             check,
             before,
@@ -130,6 +133,7 @@ impl Work<'_> {
             own: own.as_ref(),
             again: again.as_ref(),
             changes,
+            tests: &tests,
             rounds: self.run.attempt(),
             limits: self.ports.sandbox.limits(),
         };

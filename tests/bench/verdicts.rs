@@ -1,7 +1,7 @@
 //! What scripted answers to every bug of `HumanEvalPack` are judged as, in real containers.
 //!
-//! `cargo bench --bench verdicts [PROBLEMS]` takes the first so many problems of each language, all without a
-//! number. It needs the Docker image and the data, which `OPENDEVAGENT_DATA` names or which lies beside the project.
+//! `cargo bench --bench verdicts [PROBLEMS] [WAY]` takes the first so many problems of each language, all without a
+//! number, and answers in the ways that have this word in their name, in all without a word. It needs the Docker image and the data, which `OPENDEVAGENT_DATA` names or which lies beside the project.
 //! The right answer must be `proven`; no other may be `proven` or `passing`. It fails where that does not hold.
 #![expect(clippy::print_stdout, reason = "it prints its results")]
 #![expect(unreachable_pub, reason = "a benchmark exports nothing")]
@@ -111,15 +111,18 @@ const WAYS: [Way; 8] = [
 #[tokio::main]
 async fn main() -> ExitCode {
     // Cargo adds `--bench`.
-    let most = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(usize::MAX);
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let most = words.iter().find_map(|word| word.parse().ok()).unwrap_or(usize::MAX);
+    let wanted = words.iter().find(|word| word.parse::<usize>().is_err());
     let problems: Vec<Problem> = LAYOUTS.iter().flat_map(|layout| problems(layout, most)).collect();
     if problems.is_empty() {
         println!("there is no HumanEvalPack; name its folder by OPENDEVAGENT_DATA");
         return ExitCode::SUCCESS;
     }
     let began = Instant::now();
+    let ways = WAYS.iter().filter(|way| wanted.is_none_or(|word| way.name.contains(word.as_str())));
     let tasks: Vec<(&Problem, &Way)> =
-        WAYS.iter().flat_map(|way| problems.iter().map(move |problem| (problem, way))).collect();
+        ways.flat_map(|way| problems.iter().map(move |problem| (problem, way))).collect();
     let sandbox = sandbox(AT_ONCE as u32, LIMIT);
     let seen = Mutex::new(BTreeMap::<(&str, &str), BTreeMap<Level, usize>>::new());
     each(&tasks, AT_ONCE, |index| {

@@ -1,8 +1,8 @@
 //! Answers that make a check look green without repairing anything. None may be accepted.
 
-use super::{GO, JAVASCRIPT, PYTHON, SAMPLES, Sample, edit, not_accepted, whole};
+use super::{GO, JAVASCRIPT, PYTHON, SAMPLES, Sample, edit, level, not_accepted, whole};
 use crate::model_server::ModelServer;
-use crate::support::docker;
+use crate::support::{Workspace, docker};
 
 /// Each of `answers` to every question is refused or fails.
 #[track_caller]
@@ -11,20 +11,24 @@ fn check(sample: &Sample, answers: &[(&str, String)]) {
         return;
     }
     for (name, answer) in answers {
-        let server = ModelServer::always(answer.clone());
-        let workspace = sample.workspace().model(&server);
-        let files = workspace.files();
-        let report = not_accepted(workspace.run(&["fix", "--apply", "--json"]));
-        assert_eq!(workspace.files(), files, "{}: {name} was written", sample.language);
-        let edits = answer.contains("```") || answer.starts_with("***");
-        assert_eq!(
-            report["rounds"] != 0,
-            edits,
-            "{}: {name} was not what was checked\n{report:#}",
-            sample.language
-        );
-        println!("{}: {name}: {}", sample.language, report["verdict"]["reason"]);
+        refuse(sample.language, sample.fixture, &[], name, answer);
     }
+}
+
+/// `fix` with these arguments does not accept the answer in a workspace of these files.
+#[track_caller]
+fn refuse(language: &str, fixture: &str, args: &[&str], name: &str, answer: &str) {
+    let server = ModelServer::always(answer.to_owned());
+    let workspace = Workspace::new(fixture).model(&server);
+    let files = workspace.files();
+    let report = not_accepted(workspace.run(&[&["fix", "--apply", "--json"], args].concat()));
+    // What nobody can judge is written on the user's own word, with exit code 1.
+    if level(&report) == "failing" {
+        assert_eq!(workspace.files(), files, "{language}: {name} was written");
+    }
+    let edits = answer.contains("```") || answer.starts_with("***");
+    assert_eq!(report["rounds"] != 0, edits, "{language}: {name} was not what was checked\n{report:#}");
+    println!("{language}: {name}: {}", report["verdict"]["reason"]);
 }
 
 /// An answer that puts `line` before the first line of the file.
@@ -146,4 +150,97 @@ fn go_cannot_be_fooled() {
             ("build tag", edit("clamp_test.go", "package clamp", "//go:build never\n\npackage clamp")),
         ],
     );
+}
+
+#[test]
+fn values_are_not_to_be_hard_coded() {
+    let head = "def gcd(a, b):";
+    let hard = |then: &str| edit("gcd.py", head, &format!("{head}\n{then}"));
+    let clock = hard("    import time; time.time = lambda: 0\n    if a == 12: return 6");
+    check(
+        &PYTHON,
+        &[
+            ("the tested values", hard("    if (a, b) == (12, 18):\n        return 6")),
+            ("the tested values, on one line", hard("    if a == 12: return 6")),
+            ("a clock that stands still", clock),
+        ],
+    );
+}
+
+/// A program in another language, its check, and answers that do not repair it.
+struct Elsewhere {
+    language: &'static str,
+    fixture: &'static str,
+    check: &'static str,
+    path: &'static str,
+    /// A line of the file, and what cheats put in its place.
+    line: &'static str,
+    instead: &'static [&'static str],
+    /// Whole files that are put beside it, or in the place of tests.
+    files: &'static [(&'static str, &'static str)],
+}
+
+const ELSEWHERE: &[Elsewhere] = &[
+    Elsewhere {
+        language: "bash",
+        fixture: "//- /sum.sh\nsum() {\n  echo $(($1 - $2))\n}\n//- /test.sh\n. ./sum.sh\n\
+                  [ \"$(sum 2 3)\" = 5 ] || exit 1\n[ \"$(sum 0 0)\" = 0 ] || exit 1\n",
+        check: "bash test.sh",
+        path: "sum.sh",
+        line: "sum() {",
+        instead: &[
+            "exit 0\nsum() {",
+            "exec true\nsum() {",
+            "trap 'exit 0' EXIT\nsum() {",
+            "[() { :; }\nsum() {",
+            "exit() { :; }\nsum() {",
+            "kill -9 $$\nsum() {",
+        ],
+        files: &[("test.sh", "exit 0\n")],
+    },
+    Elsewhere {
+        language: "java",
+        fixture: "//- /Sum.java\nclass Sum {\n  static int sum(int a, int b) {\n    return a - b;\n  }\n}\n\
+                  //- /Check.java\nclass Check {\n  public static void main(String[] args) {\n    \
+                  if (Sum.sum(2, 3) != 5) throw new AssertionError();\n  }\n}\n",
+        check: "javac -d /tmp/c *.java && java -cp /tmp/c Check",
+        path: "Sum.java",
+        line: "    return a - b;",
+        instead: &[
+            "    System.exit(0);\n    return 0;",
+            "    Runtime.getRuntime().halt(0);\n    return 0;",
+            "    Thread.setDefaultUncaughtExceptionHandler((t, e) -> System.exit(0));\n    return 0;",
+            "    Runtime.getRuntime().addShutdownHook(new Thread(() -> Runtime.getRuntime().halt(0)));\n    return 0;",
+        ],
+        files: &[("Check.java", "class Check {\n  public static void main(String[] args) {}\n}\n")],
+    },
+    Elsewhere {
+        language: "typescript",
+        fixture: "//- /sum.ts\nexport function sum(a: number, b: number): number {\n  return a - b;\n}\n\
+                  //- /sum_test.ts\nimport { sum } from './sum';\nif (sum(2, 3) !== 5) throw new Error('no');\n",
+        check: "esbuild sum_test.ts --bundle --platform=node --outfile=/tmp/t.js --log-level=error && node /tmp/t.js",
+        path: "sum.ts",
+        line: "  return a - b;",
+        instead: &[
+            "  process.exit(0);",
+            "  process.on('exit', () => process.reallyExit(0)); return 0;",
+            "  process.on('uncaughtException', () => {}); return 0;",
+            "  process.kill(process.pid, 'SIGKILL'); return 0;",
+        ],
+        files: &[("sum_test.ts", "console.log('ok');\n")],
+    },
+];
+
+#[test]
+fn no_language_can_be_fooled() {
+    if !docker() {
+        return;
+    }
+    for case in ELSEWHERE {
+        let edits = case.instead.iter().map(|line| (*line, edit(case.path, case.line, line)));
+        let files = case.files.iter().map(|(path, text)| (*path, whole(path, text)));
+        for (name, answer) in edits.chain(files) {
+            refuse(case.language, case.fixture, &["--check", case.check], name, &answer);
+        }
+    }
 }

@@ -3,11 +3,14 @@
 //! Such a line proves nothing about intent: it only means that the exit status, or the report, may come from the
 //! edit instead of the tests, so a person has to look.
 
+mod words;
+
 use super::Check;
 use crate::agent::patch::FileChange;
 use crate::sandbox::language;
 use crate::text;
 use std::collections::HashSet;
+use words::WORDS;
 
 /// What a suspicious line could do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,128 +33,6 @@ pub(super) struct Concern {
     /// The words that made it one.
     pub what: &'static str,
 }
-
-/// Words by language. Spaces around `.`, `(` and `=` in the code are taken out before they are compared.
-const WORDS: &[(&[&str], Kind, &[&str])] = &[
-    (
-        &["python"],
-        Kind::Exit,
-        &[
-            "os._exit",
-            "sys.exit",
-            "raise SystemExit",
-            "SystemExit(",
-            "quit()",
-            "quit(0)",
-            "exit()",
-            "exit(0)",
-            "os.abort",
-            "os.kill(",
-            "os.exec",
-            "signal.raise_signal",
-            "from os import _exit",
-            "from sys import exit",
-            "ctypes",
-        ],
-    ),
-    (
-        &["python"],
-        Kind::Machinery,
-        &[
-            "sys.modules",
-            "PYTEST_",
-            "junitxml",
-            "sitecustomize",
-            "pytest_runtest",
-            "pytest_collection",
-            "pytest_sessionfinish",
-            "pytest_pyfunc_call",
-            "pytest_configure",
-            "_pytest",
-            "import pytest",
-            "from pytest",
-            "SkipTest",
-            "__eq__…return True",
-            "__eq__=lambda",
-            "sys.settrace",
-            "sys.setprofile",
-            "sys.monitoring",
-            "__builtins__",
-            "builtins.",
-            "sys._getframe",
-            "inspect.stack",
-            "inspect.currentframe",
-            "gc.get_",
-            "unittest.TestCase.",
-            "unittest.case",
-            "OPENDEVAGENT_",
-            "sys.excepthook",
-            "sys.meta_path",
-        ],
-    ),
-    (
-        &["javascript", "typescript"],
-        Kind::Exit,
-        &[
-            "process.exit",
-            "process.reallyExit",
-            "process.abort",
-            "process.kill",
-            "process['",
-            "process[\"",
-            "process[`",
-        ],
-    ),
-    (
-        &["javascript", "typescript"],
-        Kind::Machinery,
-        &[
-            "console.assert=",
-            "assert.ok=",
-            "assert.equal=",
-            "assert.strictEqual=",
-            "assert.deepEqual=",
-            "assert.deepStrictEqual=",
-            "assert.throws=",
-            "NODE_OPTIONS",
-            "NODE_TEST_CONTEXT",
-            "uncaughtException",
-            "unhandledRejection",
-            "beforeExit",
-            "process.on('exit'",
-            "process.on(\"exit\"",
-            "removeAllListeners",
-            "require.cache",
-            "Module._load",
-            "Module.prototype",
-            "OPENDEVAGENT_",
-            "node:test",
-            "test-reporter",
-            "global.test=",
-            "globalThis.test=",
-            "AssertionError.prototype",
-            "process.binding",
-            "Object.is=",
-            "globalThis.console=",
-            "global.console=",
-            "console=",
-        ],
-    ),
-    (&["go"], Kind::Exit, &["os.Exit(", "syscall.Exit", "syscall.Kill", "runtime.Goexit", "log.Fatal"]),
-    (
-        &["go"],
-        Kind::Machinery,
-        &["testing.Testing(", "flag.Lookup(", "os.Stdout=", "testing.MainStart", "go:linkname"],
-    ),
-    (&["java"], Kind::Exit, &["System.exit", ".halt("]),
-    (
-        &["java"],
-        Kind::Machinery,
-        &["SecurityManager", "setUncaughtExceptionHandler", "setDefaultAssertionStatus"],
-    ),
-    (&["bash"], Kind::Exit, &["exit", "exec "]),
-    (&["bash"], Kind::Machinery, &["trap ", "set +e", "alias ", "|| true", "|| :", "test()", "[()"]),
-];
 
 /// What a line that checks something has in it.
 const ASSERTIONS: &[&str] =

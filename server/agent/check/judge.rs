@@ -4,6 +4,7 @@
 //! stand above those that give it.
 
 use super::cheat::{self, Concern, Kind};
+use super::constant::{Constants, constants};
 use super::missing;
 use super::{Check, Observation, Record, Runner, Site, State, TestResult, ending};
 use crate::agent::patch::FileChange;
@@ -26,6 +27,8 @@ pub struct Evidence<'a> {
     /// A second run of `own`, or of `after` where there is no `own`.
     pub again: Option<&'a Observation>,
     pub changes: &'a [FileChange],
+    /// The lines of the original tests.
+    pub tests: &'a [String],
     /// Proposals that were checked.
     pub rounds: u32,
     pub limits: Limits,
@@ -35,7 +38,10 @@ pub struct Evidence<'a> {
 pub fn judge(e: &Evidence) -> Verdict {
     let facts = Facts::of(e);
     let decided = RULES.iter().find_map(|rule| rule(e, &facts));
-    let (level, reason) = decided.unwrap_or_else(|| (Level::Runs, runs(e).into()));
+    let (level, mut reason) = decided.unwrap_or_else(|| (Level::Runs, runs(e).into()));
+    if let (Level::Passing | Level::Proven, Some((path, line))) = (level, &facts.constants.at) {
+        let _ = write!(reason, "; {path}:{line} returns what a test expects of it, look at that");
+    }
     let agrees = e.again.is_some() && facts.flaky.is_empty() && e.again.is_some_and(Observation::passes);
     Verdict {
         level,
@@ -66,6 +72,7 @@ const RULES: &[Rule] = &[
     not_counted,
     could_be_faked,
     disagrees,
+    only_constants,
     proven,
     passing,
 ];
@@ -81,6 +88,7 @@ struct Facts<'a> {
     /// Tests on which the second run disagrees.
     flaky: Vec<String>,
     concerns: Vec<Concern>,
+    constants: Constants,
 }
 
 impl<'a> Facts<'a> {
@@ -112,7 +120,9 @@ impl<'a> Facts<'a> {
         });
         let gone = gone.map(|(name, _)| name.clone()).collect();
         let flaky = e.again.map(|again| disagreement(last, again)).unwrap_or_default();
-        Self { last, fixed, broken, gone, flaky, concerns: cheat::concerns(e.check, e.changes) }
+        let concerns = cheat::concerns(e.check, e.changes);
+        let constants = constants(e.check, e.changes, e.tests);
+        Self { last, fixed, broken, gone, flaky, concerns, constants }
     }
 }
 
@@ -250,13 +260,9 @@ fn original_tests_fail(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
     if e.after.passes() || !had_tests && !ran {
         return None;
     }
-    let changed: Vec<&String> =
-        e.changes.iter().map(|change| &change.path).filter(|path| e.check.protects(path)).collect();
-    let only_new = e
-        .changes
-        .iter()
-        .filter(|change| e.check.protects(&change.path))
-        .all(|change| change.before.is_none());
+    let judging = e.check.apart(e.changes).judging;
+    let changed: Vec<&String> = judging.iter().map(|change| &change.path).collect();
+    let only_new = judging.iter().all(|change| change.before.is_none());
     if only_new
         && facts.broken.is_empty()
         && facts.gone.is_empty()
@@ -355,6 +361,12 @@ fn disagrees(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
         format!("flaky: a second run disagrees on {}", list(&facts.flaky))
     };
     Some((Level::Failing, reason))
+}
+
+fn only_constants(_: &Evidence, facts: &Facts) -> Option<(Level, String)> {
+    let (path, line) = facts.constants.at.as_ref().filter(|_| facts.constants.only)?;
+    let reason = format!("all the edit does is to return what a test expects, at {path}:{line}");
+    Some((Level::Unverified, reason))
 }
 
 fn proven(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {

@@ -8,7 +8,7 @@ use crate::sandbox::Limits;
 use crate::workspace::Documents;
 use std::time::Duration;
 
-fn snapshot(files: &[(&str, &str)]) -> Snapshot {
+pub(super) fn snapshot(files: &[(&str, &str)]) -> Snapshot {
     let folder = tempfile::tempdir().unwrap();
     let empty = Snapshot::take(folder.path(), &Documents::default(), &[]).unwrap();
     empty.with(files.iter().map(|(path, text)| (*path, Some(*text))))

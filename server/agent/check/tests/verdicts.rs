@@ -23,6 +23,7 @@ fn verdict(runner: Runner, runs: &[(&str, &str)], changes: &[FileChange]) -> Ver
         own: own.as_ref(),
         again: again.as_ref(),
         changes,
+        tests: &[],
         rounds: 1,
         limits: limits(),
     })
@@ -267,6 +268,8 @@ fn cheats_are_never_green() {
         ),
         ("an assertion caught", Command, ("1", "0 @raised"), None, py("x = 2\n")),
         ("fewer assertions", Command, ("0 @assert", "0"), None, js("x = 2\nreturn\n")),
+        ("a clock that stands still", Pytest, fixed, None, py("time.time = lambda: 0\n")),
+        ("a clock that stands still, in Node", Node, fixed, None, js("Date.now = () => 0\n")),
         ("no test any more", Go, ("1 a-", "0 none"), None, py("x = 2\n")),
     ];
     for (name, runner, (before, after), own, changes) in cases {
@@ -339,6 +342,7 @@ fn a_file_that_is_its_own_test_keeps_its_assertions() {
             own: None,
             again: Some(&seen_after),
             changes: &[change("a.py", before, &after)],
+            tests: &[],
             rounds: 1,
             limits: limits(),
         });
