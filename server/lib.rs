@@ -26,7 +26,7 @@
 //! - No verdict is made from what a model says; only `agent::check` makes verdicts, from exit status and counted tests.
 //! - No command of a model or a workspace runs on the host; programs run through `Sandbox` alone.
 //! - No workspace file is written while an editor is attached; the editor writes.
-//! - No ignored, secret or linked file enters a snapshot, so none reaches a model or a container.
+//! - No secret or excluded file reaches a model or a container; no ignored or linked file reaches a model.
 //! - No key is ever in a type that can be printed.
 //! - No LSP type is named left of `lsp`, no HTTP type outside `model::openai`, no Docker type outside `sandbox`.
 

@@ -72,6 +72,8 @@ pub struct Job {
     pub workspace: Option<Snapshot>,
     /// Files laid over it.
     pub files: Vec<JobFile>,
+    /// Files of it that are gone.
+    pub removed: Vec<String>,
     /// Program and arguments, no shell in between.
     pub argv: Vec<String>,
     /// Environment on top of the image's own.

@@ -82,6 +82,7 @@ pub fn docker(settings: &Settings) -> Result<Docker, SandboxError> {
         limits: settings.sandbox_limits(),
         runtime: settings.sandbox.runtime.clone(),
         images: settings.sandbox.images.clone(),
+        streamed: 256,
         warm: settings.sandbox.warm as usize,
         idle: WARM_IDLE,
         setup_network: settings.sandbox.setup_network.clone(),

@@ -1,7 +1,8 @@
 //! The user's files: open buffers over files on disk, and a frozen copy of both for one task.
 //!
 //! This is the one choke point for what leaves the workspace. A file that is ignored, secret, a link or
-//! outside never enters a [`Snapshot`], so neither a model nor a container can see it.
+//! outside never enters a [`Snapshot`], so no model can see it. Programs may see ignored folders and links, which
+//! checks need, but nothing that is [`Snapshot::hidden`].
 
 mod listing;
 mod rules;
@@ -77,6 +78,7 @@ struct Top {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub root: PathBuf,
+    exclude: Arc<[String]>,
     began: SystemTime,
     listing: Arc<Listing>,
     /// What stands over the files; `None`: the file is gone.
@@ -152,7 +154,15 @@ impl Snapshot {
                 top.insert(path, Some(Top { text, version: Some(document.version) }));
             }
         }
-        Ok(Self { root, began, listing, top, read: Arc::default() })
+        Ok(Self { root, exclude: exclude.into(), began, listing, top, read: Arc::default() })
+    }
+
+    /// The same with the files that are there now.
+    ///
+    /// # Errors
+    /// When the root is no directory that can be read any more.
+    pub fn relisted(&self) -> std::io::Result<Self> {
+        Ok(Self { listing: listing::of(&self.root, &self.exclude)?, ..self.clone() })
     }
 
     /// The same with some texts in place of others; `None` removes a file.

@@ -48,6 +48,7 @@ impl Project {
             limits,
             runtime: "runc".into(),
             images: BTreeMap::new(),
+            streamed: 256,
             warm: 0,
             idle: Duration::from_secs(600),
             setup_network: "bridge".into(),

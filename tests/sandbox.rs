@@ -3,6 +3,7 @@
 mod endurance;
 mod engine;
 mod pool;
+mod workspace;
 
 use opendevagent::sandbox::docker::{Docker, DockerOptions};
 use opendevagent::sandbox::{Job, JobFile, Limits, Outcome, Sandbox, SandboxError, Status, image, language};
@@ -25,6 +26,7 @@ fn options() -> DockerOptions {
         limits,
         runtime: "runc".into(),
         images: BTreeMap::new(),
+        streamed: 256,
         warm: 0,
         idle: Duration::from_secs(600),
         setup_network: "bridge".into(),

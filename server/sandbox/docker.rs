@@ -15,23 +15,26 @@ mod discovery;
 mod engine;
 mod fault;
 mod images;
+mod overlay;
 mod owner;
 mod policy;
 mod pool;
 mod quarantine;
 mod seccomp;
+mod sight;
 mod wire;
 
 use super::setup::Setup;
 use super::{Job, Limits, Outcome, Progress, Sandbox, SandboxError, Status, view};
 use container::{Container, Spec, Starting, started};
-use containers::{listed, remove_where};
+use containers::{listed, remove_volumes, remove_where};
 use discovery::Surroundings;
 use engine::{open, scheme, within};
 use futures_util::future::{BoxFuture, join_all};
 use owner::Owner;
 use pool::Pool;
 use quarantine::Quarantine;
+use sight::Sight;
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
@@ -68,6 +71,9 @@ pub struct DockerOptions {
     pub runtime: String,
     /// Image by language name, instead of the one that holds all.
     pub images: BTreeMap<String, String>,
+    /// A workspace of at most so many files is sent with each job; a larger one is seen copy-on-write where the
+    /// engine can. `usize::MAX`: always sent.
+    pub streamed: usize,
     /// Containers kept ready per image in use; 0 keeps none.
     pub warm: usize,
     /// How long they are kept without a job for them.
@@ -97,6 +103,7 @@ pub struct Docker {
     quarantine: Arc<Quarantine>,
     /// One setup at a time.
     preparing: tokio::sync::Mutex<()>,
+    sight: Sight,
 }
 
 impl Docker {
@@ -112,6 +119,7 @@ impl Docker {
             pool: Pool::new(options.warm, options.idle),
             quarantine: Arc::default(),
             preparing: tokio::sync::Mutex::default(),
+            sight: Sight::default(),
             options,
         })
     }
@@ -167,17 +175,23 @@ impl Docker {
     /// Removes the containers this process still has. For the end of the program.
     pub async fn shutdown(&self) {
         drop(self.pool.retire());
+        self.sight.close();
         if let Some(client) = self.client.get() {
             remove_where(client, &self.label(), |_| true).await;
             // One that was just being created is removed by its own task, which then gives its place back.
             let _ = timeout(CALL, self.free.acquire_many(CONTAINERS as u32)).await;
+            self.tidy(true).await;
         }
     }
 
     /// Removes the containers of servers that are gone, and answers how many. For the start of the program.
     pub async fn sweep(&self) -> usize {
         let Ok(client) = self.client().await else { return 0 };
-        remove_where(client, OWNER, |owner| owner.parse().is_ok_and(|owner: Owner| owner.is_dead())).await
+        let dead = |owner: &str| owner.parse().is_ok_and(|owner: Owner| owner.is_dead());
+        let removed = remove_where(client, OWNER, dead).await;
+        remove_volumes(client, OWNER, dead).await;
+        self.tidy(false).await;
+        removed
     }
 
     /// The engine, called once to agree on a version. A failure is not kept: the next job tries again.
@@ -194,19 +208,31 @@ impl Docker {
     }
 
     async fn run_job(&self, job: Job) -> Result<Outcome, SandboxError> {
+        let image = job.image.clone().unwrap_or_else(|| self.image(job.language.as_deref()));
+        let image = self.runnable(&image).await?;
+        let mut refused = None;
+        if let Some(view) = self.view(&job).await {
+            let spec = Spec { image: image.clone(), view: Some(view) };
+            match self.perform(&view::over(job.clone()), &spec).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => refused = Some(error),
+            }
+        }
         let (job, left_out) = view::spread(job).await;
-        let outcome = self.perform(&job).await?;
+        let outcome = self.perform(&job, &Spec { image, view: None }).await?;
+        // It was the view that the engine could not do.
+        if let Some(error) = refused {
+            self.sight.refuse(error.to_string());
+        }
         Ok(Outcome { left_out, ..outcome })
     }
 
-    async fn perform(&self, job: &Job) -> Result<Outcome, SandboxError> {
-        let image = job.image.clone().unwrap_or_else(|| self.image(job.language.as_deref()));
-        let spec = Spec { image: self.runnable(&image).await? };
-        while let Some(starting) = self.pool.take(&spec) {
+    async fn perform(&self, job: &Job, spec: &Spec) -> Result<Outcome, SandboxError> {
+        while let Some(starting) = self.pool.take(spec) {
             let waiting = starting.is_finished();
             match started(starting).await {
                 Ok(container) => {
-                    if let Some(outcome) = self.converse(container, &spec, job).await? {
+                    if let Some(outcome) = self.converse(container, spec, job).await? {
                         return Ok(outcome);
                     }
                     // It ended while it waited: killed from outside, or the engine restarted.
@@ -218,8 +244,8 @@ impl Docker {
         }
         let client = self.client().await?;
         let place = self.place().await;
-        let container = started(self.start(client, &spec, &job.task, place)?).await?;
-        self.converse(container, &spec, job).await?.ok_or_else(|| fault::lost(""))
+        let container = started(self.start(client, spec, &job.task, place)?).await?;
+        self.converse(container, spec, job).await?.ok_or_else(|| fault::lost(""))
     }
 
     /// Runs the job in a started container; none when the container ended before the program began. Then the next
@@ -296,10 +322,18 @@ impl Docker {
     ) -> Result<Starting, SandboxError> {
         self.quarantine.admit(client)?;
         let labels = HashMap::from([(OWNER.into(), self.owner.to_string()), (TASK.into(), task.into())]);
-        let body = policy.container(&spec.image, labels);
+        let mut body = policy.container(&spec.image, labels);
+        let mut scratch = None;
+        if let Some(view) = &spec.view {
+            let (place, options) = view.scratch().map_err(|error| fault::lost(&format!(": {error}")))?;
+            body = Policy::with_view(body, view.user, options);
+            scratch = Some(place);
+        }
         let (client, quarantine) = (client.clone(), self.quarantine.clone());
         let image = spec.image.clone();
-        Ok(tokio::spawn(async move { Container::start(client, &image, body, place, quarantine).await }))
+        Ok(tokio::spawn(
+            async move { Container::start(client, &image, body, place, quarantine, scratch).await },
+        ))
     }
 }
 
@@ -319,7 +353,14 @@ impl Sandbox for Docker {
             if !self.image_present(&image).await? {
                 return Err(SandboxError::NoImage { image });
             }
-            Ok(format!("Docker {} on {}, image {image}", engine.version, engine.os))
+            let sees = match self.sees().await {
+                Ok(()) => "seen copy-on-write".to_owned(),
+                Err(why) => format!("sent ({why})"),
+            };
+            Ok(format!(
+                "Docker {} on {}, image {image}, large workspaces are {sees}",
+                engine.version, engine.os
+            ))
         })
     }
 

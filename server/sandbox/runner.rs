@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! job      version:u8 wall_ms:u64 output_cap:u64 argv:[bytes] env:[bytes] collect:[bytes] stdin:bytes
-//!          files:[path:bytes executable:u8 content:bytes]
+//!          files:[path:bytes mode:u8 content:bytes]   0 plain  1 executable  2 removed
 //! frame    kind:u8 payload:bytes     1 started  2 stdout  3 stderr  4 artefact (its path)  5 content (a chunk of
 //!                                    the last artefact)  6 record
 //! record   lines of `key value`      ended truncated code signal oom_kills wall_ms cpu_ms peak_bytes error

@@ -7,6 +7,20 @@ use crate::workspace::{File, Files};
 const MAX_FILES: usize = 20_000;
 const MAX_BYTES: u64 = 64 << 20;
 
+/// The job with what stands over its workspace, which the program sees by itself.
+pub(super) fn over(mut job: Job) -> Job {
+    let Some(workspace) = job.workspace.take() else { return job };
+    let mut files = Vec::new();
+    for file in workspace.on_top() {
+        match &file.bytes {
+            Some(_) => files.extend(laid(file)),
+            None => job.removed.push(file.path),
+        }
+    }
+    files.append(&mut job.files);
+    Job { files, ..job }
+}
+
 /// The job with the files of its workspace among its own, and those that were left out.
 pub(super) async fn spread(mut job: Job) -> (Job, Vec<String>) {
     let Some(workspace) = job.workspace.take() else { return (job, Vec::new()) };

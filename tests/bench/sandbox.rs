@@ -53,6 +53,7 @@ fn sandbox(warm: usize) -> Docker {
         runtime: settings.runtime,
         images: settings.images,
         setup_network: settings.setup_network,
+        streamed: 256,
         warm,
         idle,
     })

@@ -2,6 +2,7 @@
 
 use super::containers::remove;
 use super::engine::{within, within_for};
+use super::overlay::{Scratch, View};
 use super::quarantine::Quarantine;
 use super::{CALL, SLOW_CALL, SandboxError, fault, wire};
 use bollard::container::{AttachContainerResults, LogOutput};
@@ -27,6 +28,8 @@ const STRAY: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spec {
     pub(super) image: String,
+    /// The workspace it sees; none: files come with the job.
+    pub(super) view: Option<Arc<View>>,
 }
 
 /// A container on its way, in a task of its own: a caller that goes away cannot leave one behind that nobody
@@ -53,10 +56,11 @@ impl Container {
         body: ContainerCreateBody,
         permit: OwnedSemaphorePermit,
         quarantine: Arc<Quarantine>,
+        scratch: Option<Scratch>,
     ) -> Result<Container, SandboxError> {
         let call = client.create_container(None::<CreateContainerOptions>, body);
         let id = within_for(SLOW_CALL, "creating the container", image, call).await?.id;
-        let removal = Removal { client: client.clone(), id, permit: Some(permit), quarantine };
+        let removal = Removal { client: client.clone(), id, permit: Some(permit), quarantine, scratch };
         let options = AttachContainerOptionsBuilder::default();
         let options = options.stream(true).stdin(true).stdout(true).stderr(true).build();
         let call = client.attach_container(&removal.id, Some(options));
@@ -157,6 +161,7 @@ struct Removal {
     id: String,
     permit: Option<OwnedSemaphorePermit>,
     quarantine: Arc<Quarantine>,
+    scratch: Option<Scratch>,
 }
 
 impl Removal {
@@ -164,9 +169,14 @@ impl Removal {
     fn perform(&mut self) -> impl Future<Output = ()> + use<> {
         let (client, quarantine) = (self.client.clone(), self.quarantine.clone());
         let (id, permit) = (std::mem::take(&mut self.id), self.permit.take());
+        let scratch = self.scratch.take();
         async move {
             if !remove(&client, &id).await {
                 quarantine.add(id);
+                // The engine may still use it; the next start sweeps it.
+                std::mem::forget(scratch);
+            } else if let Some(scratch) = scratch {
+                let _ = tokio::task::spawn_blocking(move || drop(scratch)).await;
             }
             drop(permit);
         }

@@ -1,7 +1,10 @@
 //! The containers that are there: finding ours by their labels, and removing them.
 
 use super::{CALL, OWNER, SLOW_CALL, TASK};
-use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptions,
+};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use tokio::time::timeout;
@@ -29,6 +32,19 @@ pub(super) async fn remove_where(
     let removed =
         join_all(unwanted.map(|container| async move { remove(client, &container.id).await })).await;
     removed.into_iter().filter(|done| *done).count()
+}
+
+/// Removes the volumes with a label whose owner fits: those that an engine that died did not remove with their
+/// containers.
+pub(super) async fn remove_volumes(client: &bollard::Docker, label: &str, fits: impl Fn(&str) -> bool) {
+    let filters = HashMap::from([("label", vec![label])]);
+    let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+    let Ok(Ok(found)) = timeout(CALL, client.list_volumes(Some(options))).await else { return };
+    for volume in found.volumes.unwrap_or_default() {
+        if volume.labels.get(label).is_some_and(|owner| fits(owner)) {
+            let _ = timeout(CALL, client.remove_volume(&volume.name, None::<RemoveVolumeOptions>)).await;
+        }
+    }
 }
 
 /// One of our containers.

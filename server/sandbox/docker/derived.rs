@@ -205,7 +205,7 @@ impl Docker {
         };
         let policy = self.policy().for_setup(&self.options.setup_network);
         let (client, place) = (self.client().await?, self.place().await);
-        let spec = Spec { image: runnable.to_owned() };
+        let spec = Spec { image: runnable.to_owned(), view: None };
         let mut container = started(self.start_under(&policy, client, &spec, task, place)?).await?;
         let mut reply = wire::Reply::new(OUTPUT);
         let request = wire::encode(&job, SETUP, OUTPUT);

@@ -12,6 +12,12 @@ pub(super) enum Scheme<'a> {
     Tcp(&'a str),
 }
 
+impl Scheme<'_> {
+    pub(super) fn is_socket(&self) -> bool {
+        !matches!(self, Scheme::Tcp(_))
+    }
+}
+
 pub(super) fn scheme(host: &str) -> Result<Scheme<'_>, SandboxError> {
     match host.split_once("://") {
         #[cfg(unix)]

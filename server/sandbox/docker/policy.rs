@@ -2,7 +2,10 @@
 
 use super::Limits;
 use super::seccomp::{SECCOMP, Seccomp};
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, ResourcesUlimits};
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+    MountVolumeOptionsDriverConfig, ResourcesUlimits,
+};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::Path;
@@ -80,6 +83,39 @@ impl Policy {
             ulimits: [("nofile", 4096), ("core", 0), ("fsize", scratch_mib * MIB)],
             ..self
         }
+    }
+
+    /// A container with a view of a workspace in place of an empty `/work`: its volume goes with the container.
+    pub(super) fn with_view(
+        mut body: ContainerCreateBody,
+        (uid, gid): (u32, u32),
+        options: HashMap<String, String>,
+    ) -> ContainerCreateBody {
+        let driver = MountVolumeOptionsDriverConfig { name: Some("local".into()), options: Some(options) };
+        let volume = MountVolumeOptions {
+            no_copy: Some(true),
+            labels: body.labels.clone(),
+            driver_config: Some(driver),
+            ..MountVolumeOptions::default()
+        };
+        let mount = Mount {
+            target: Some("/work".into()),
+            typ: Some(MountType::VOLUME),
+            volume_options: Some(volume),
+            ..Mount::default()
+        };
+        body.user = Some(format!("{uid}:{gid}"));
+        if let Some(host) = &mut body.host_config {
+            host.mounts = Some(vec![mount]);
+            for (path, options) in host.tmpfs.iter_mut().flatten() {
+                if path != "/work" {
+                    *options =
+                        options.replace(&format!("uid={UID},gid={UID}"), &format!("uid={uid},gid={gid}"));
+                }
+            }
+            host.tmpfs.iter_mut().for_each(|all| drop(all.remove("/work")));
+        }
+        body
     }
 
     /// The container that waits for one job on its standard input.

@@ -17,6 +17,9 @@ const FRAME_MAX: usize = 128 * 1024;
 const ARTEFACTS_MAX: usize = 64 << 20;
 
 /// The bytes of a job.
+/// Instead of a file's mode: it is removed.
+const GONE: u8 = 2;
+
 pub(super) fn encode(job: &Job, wall: Duration, output_cap: u64) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     bytes.extend((wall.as_millis() as u64).to_le_bytes());
@@ -29,7 +32,12 @@ pub(super) fn encode(job: &Job, wall: Duration, output_cap: u64) -> Vec<u8> {
         }
     }
     put(&mut bytes, &job.stdin);
-    put_u32(&mut bytes, job.files.len());
+    put_u32(&mut bytes, job.removed.len() + job.files.len());
+    for path in &job.removed {
+        put(&mut bytes, path.as_bytes());
+        bytes.push(GONE);
+        put(&mut bytes, &[]);
+    }
     for file in &job.files {
         put(&mut bytes, file.path.as_bytes());
         bytes.push(file.executable.into());

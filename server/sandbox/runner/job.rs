@@ -74,9 +74,13 @@ fn read_list(input: &mut impl Read) -> io::Result<Vec<OsString>> {
     (0..count).map(|_| read_bytes(input).map(OsString::from_vec)).collect()
 }
 
+/// Instead of a file's mode: it is removed.
+const GONE: u8 = 2;
+
+/// What is there already is replaced, not written to: it may be another's, or a link.
 fn write_file(input: &mut impl Read) -> io::Result<()> {
     let name = OsString::from_vec(read_bytes(input)?);
-    let [executable] = read_array(input)?;
+    let [mode] = read_array(input)?;
     let length = u64::from(read_u32(input)?);
     let explain = |error: io::Error| {
         let full = error.kind() == io::ErrorKind::StorageFull;
@@ -87,9 +91,14 @@ fn write_file(input: &mut impl Read) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(explain)?;
     }
-    let mode = if executable == 0 { 0o644 } else { 0o755 };
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(explain(error)),
+        _ if mode == GONE => return Ok(()),
+        _ => {}
+    }
+    let mode = if mode == 0 { 0o644 } else { 0o755 };
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&path).map_err(explain)?;
+    let mut file = options.write(true).create_new(true).mode(mode).open(&path).map_err(explain)?;
     match io::copy(&mut input.take(length), &mut file).map_err(explain)? {
         written if written < length => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
