@@ -5,6 +5,7 @@
 //! report and the notes of two small hooks (`harness/`), never from what a program says about itself.
 //! [`judge`] compares them. All of it is pure.
 
+mod affected;
 mod apart;
 mod cheat;
 mod constant;
@@ -36,6 +37,7 @@ use crate::workspace::Snapshot;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 use trace::MAX_OUTPUT;
 
 /// The working directory of every job.
@@ -61,6 +63,8 @@ pub struct Check {
     pub runner: Runner,
     /// Where it runs, relative to the workspace; empty for its root.
     pub directory: String,
+    /// How long it may take, where that is less than the sandbox grants.
+    limit: Option<Duration>,
     /// The file the task is about: it is the one to be edited, so the command's naming it protects nothing.
     target: Option<String>,
     /// What the workspace brings itself or asks for.
@@ -142,6 +146,7 @@ impl Check {
             workspace: Some(workspace),
             files,
             argv: self.argv.clone(),
+            timeout: self.limit,
             env: env.into_iter().map(|(name, value)| (name.into(), value)).collect(),
             collect: vec![record, pytest, node],
             ..Job::default()

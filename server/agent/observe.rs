@@ -5,9 +5,12 @@ use super::patch::FileChange;
 use super::pipeline::Seen;
 use super::{Attempt, Work};
 use crate::event::{Action, Kind, Note, Phase, Stage};
-use crate::sandbox::SandboxError;
+use crate::sandbox::{SandboxError, Status};
 use crate::verdict::{Level, Verdict};
 use std::time::Duration;
+
+/// A suite that takes longer is begun with the tests that use what changed.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// What the runs of a proposal came to.
 struct Judged {
@@ -21,11 +24,17 @@ impl Work<'_> {
     /// Runs the check on the text before any edit.
     pub(super) async fn observe(&mut self) -> Seen {
         self.phase(Phase::Testing);
-        let Some(check) = self.check.clone() else { return Seen::Unchecked };
+        let Some(mut check) = self.check.clone() else { return Seen::Unchecked };
         let mut seen = self.execute(&check, &[], Stage::Before).await;
         if seen.as_ref().is_ok_and(|before| before.missing.is_some()) && self.install().await {
-            let check = self.check.clone().unwrap_or(check);
+            check = self.check.clone().unwrap_or(check);
             seen = self.execute(&check, &[], Stage::Before).await;
+        }
+        if seen.as_ref().is_ok_and(|before| before.observed.status == Status::Timeout) {
+            seen = match self.take_a_part(&check).await {
+                Ok(part) => part.map_or(seen, Ok),
+                Err(error) => Err(error),
+            };
         }
         match seen {
             Ok(before) => {
@@ -99,8 +108,11 @@ impl Work<'_> {
         changes: &[FileChange],
     ) -> Result<Judged, SandboxError> {
         let check::Apart { judged: free, judging: protected } = check.apart(changes);
-        let after =
-            if free.is_empty() { before.clone() } else { self.execute(check, &free, Stage::After).await? };
+        let after = match self.first_look(check, before, &free).await? {
+            Some(red) => red,
+            None if free.is_empty() => before.clone(),
+            None => self.execute(check, &free, Stage::After).await?,
+        };
         let stands = after.passes() || free.is_empty() || !before.passes();
         let own = if !protected.is_empty() && stands {
             Some(self.execute(check, changes, Stage::After).await?)
@@ -155,6 +167,37 @@ impl Work<'_> {
         let without = without.filter(|verdict| verdict.level > Level::Failing);
         let shown = if after.passes() || free.is_empty() { own.unwrap_or(after) } else { after };
         Ok(Judged { verdict, without, shown })
+    }
+
+    /// Where the suite takes long, the run of the tests that use what changed, if that shows a failure already.
+    async fn first_look(
+        &mut self,
+        check: &Check,
+        before: &Observation,
+        changes: &[FileChange],
+    ) -> Result<Option<Observation>, SandboxError> {
+        let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+        if before.duration_ms < SLOW.as_millis() as u64 || paths.is_empty() {
+            return Ok(None);
+        }
+        let Some(part) = check.affected(self.snapshot(), &paths, Some(before)) else { return Ok(None) };
+        let seen = self.execute(&part, changes, Stage::After).await?;
+        Ok(Some(seen).filter(Observation::fails))
+    }
+
+    /// Where the whole suite does not come to its end, the tests that use what the task is about are the check.
+    async fn take_a_part(&mut self, check: &Check) -> Result<Option<Observation>, SandboxError> {
+        let target = self.task.target.as_ref().map(|target| target.path.as_str());
+        let changed: Vec<&str> =
+            self.pending.iter().map(|change| change.path.as_str()).chain(target).collect();
+        let Some(part) = check.affected(self.snapshot(), &changed, None) else { return Ok(None) };
+        let seen = self.execute(&part, &[], Stage::Before).await?;
+        if seen.observed.status == Status::Timeout {
+            return Ok(None);
+        }
+        self.note(Note::Warning, format!("the whole suite takes too long; `{}` decides", part.command));
+        self.check = Some(part);
+        Ok(Some(seen))
     }
 
     /// Runs the check on the snapshot with `changes` on top.

@@ -39,6 +39,8 @@ fn check_proven(sample: &Sample, report: &Value) {
     assert_eq!(verdict["after"]["status"], "ok");
     assert_eq!(verdict["check_source"], "detected");
     assert_eq!(verdict["stable_runs"], 2);
+    let executed = if sample.language == "go" { Value::Null } else { json!(true) };
+    assert_eq!(verdict["changed_lines_executed"], executed, "{}", sample.language);
     assert_eq!(verdict["sandbox"], json!({"cpus": 1.0, "memory_mib": 512, "network": "none"}));
     assert_eq!(report["phase"], "complete");
     assert_eq!(report["error"], Value::Null);
@@ -219,4 +221,33 @@ fn a_fresh_start_is_made_with_another_model() {
         "where it failed is told: {repair}"
     );
     assert!(!requests[2].prompt().contains("+    return 1"), "what failed is not shown: {repair}");
+}
+
+#[test]
+fn a_slow_suite_is_begun_with_the_tests_that_use_what_changed() {
+    if !docker() {
+        return;
+    }
+    let server = ModelServer::saying([PYTHON.answer(PYTHON.wrong), PYTHON.answer(PYTHON.repair)]);
+    let workspace = PYTHON.workspace().model(&server);
+    workspace.write("test_slow.py", "import time\n\n\ndef test_slow():\n    time.sleep(6)\n");
+    let report = workspace.run(&["fix", "gcd.py", "--json"]).exits(0).json();
+    assert_eq!(level(&report), "proven", "{report:#}");
+    assert_eq!(report["verdict"]["after"]["tests"]["run"], 3, "the whole suite decides: {report:#}");
+    let repair = server.requests()[1].prompt();
+    let told = repair.split("and the check said:").nth(1).unwrap_or_default();
+    assert!(told.contains("2 failed") && !told.contains("1 passed"), "the slow test was left out: {told}");
+}
+
+#[test]
+fn a_suite_without_an_end_is_judged_by_the_part_that_uses_what_changed() {
+    if !docker() {
+        return;
+    }
+    let server = ModelServer::always(PYTHON.answer(PYTHON.repair));
+    let workspace = PYTHON.workspace().model(&server).set("OPENDEVAGENT_SANDBOX_TIMEOUT_SECONDS", "8");
+    workspace.write("test_endless.py", "import time\n\n\ndef test_endless():\n    time.sleep(600)\n");
+    let report = workspace.run(&["fix", "gcd.py", "--json"]).exits(0).json();
+    assert_eq!(level(&report), "proven", "{report:#}");
+    assert_eq!(report["verdict"]["check"], "python3 -m pytest -q test_gcd.py", "{report:#}");
 }

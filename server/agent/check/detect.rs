@@ -114,6 +114,7 @@ pub fn run_file(snapshot: &Snapshot, target: Option<&str>) -> Result<Check, Stri
             language: Some(row.name.clone()),
             runner: Runner::File,
             directory: String::new(),
+            limit: None,
             target: Some(path.into()),
             provided: provided(snapshot, target),
         }),
@@ -135,6 +136,7 @@ fn named(snapshot: &Snapshot, command: &str, source: CheckSource, target: Option
         language: None,
         runner,
         directory: String::new(),
+        limit: None,
         target: target.map(Into::into),
         provided: provided(snapshot, target),
     }
@@ -174,6 +176,7 @@ fn detected(snapshot: &Snapshot, convention: &Convention, target: Option<&str>) 
         language: Some(convention.languages[0].into()),
         runner: convention.runner,
         directory: directory.into(),
+        limit: None,
         target: target.map(Into::into),
         provided: provided(snapshot, target),
     })

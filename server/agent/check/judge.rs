@@ -404,21 +404,21 @@ fn runs(e: &Evidence) -> &'static str {
     }
 }
 
-fn is_python(path: &str) -> bool {
-    language::by_path(path).is_some_and(|language| language.name == "python")
-}
-
-/// Whether in each changed Python file at least one changed line ran; `None` where nobody noted it.
+/// Whether in each changed file at least one changed line ran; `None` where nobody noted it.
 fn changed_lines_executed(e: &Evidence, last: &Observation) -> Option<bool> {
     let executed = last.record.executed.as_ref()?;
     let mut known = None;
-    for change in e.changes.iter().filter(|change| is_python(&change.path) && !e.check.protects(&change.path))
-    {
+    for change in e.changes.iter().filter(|change| !e.check.protects(&change.path)) {
+        let Some(language) = language::by_path(&change.path) else { continue };
+        let ran = executed.get(&change.path);
+        // What Python never loaded did not run; elsewhere it may have run under another name.
+        if ran.is_none() && language.name != "python" {
+            continue;
+        }
         let (before, after) = (change.before.as_deref().unwrap_or(""), change.after.as_deref().unwrap_or(""));
-        let code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        let code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with(&language.comment);
         let mut lines = cheat::added(before, after).into_iter().filter(|(_, line)| code(line)).peekable();
         if lines.peek().is_some() {
-            let ran = executed.get(&change.path);
             let hit = lines.any(|(number, _)| ran.is_some_and(|ran| ran.contains(&number)));
             known = Some(known.unwrap_or(true) && hit);
         }

@@ -1,4 +1,4 @@
-// Notes for OpenDevAgent how a Node process ends and which `console.assert` failed in it.
+// Notes for OpenDevAgent how a Node process ends, which `console.assert` failed in it and which lines ran.
 //
 // Preloaded by `--require`. Writes nothing to the program's streams and swallows its own errors: a program must
 // behave as if this file were not there. One JSON line when the process starts, one when it has ended by itself;
@@ -62,11 +62,49 @@ function watch() {
   console.assert = wrapped.assert;
   process.exit = wrapped.exit;
 
+  // Which lines ran, by the engine's own counts. Installed packages are not looked at.
+  const cover = () => {
+    const session = new (require('node:inspector').Session)();
+    session.connect();
+    session.post('Profiler.enable');
+    session.post('Profiler.startPreciseCoverage', { callCount: false, detailed: true });
+    return () => {
+      const executed = {};
+      session.post('Profiler.takePreciseCoverage', (error, taken) => {
+        for (const { url, functions } of error ? [] : taken.result) {
+          const file = url.startsWith('file://') ? decodeURIComponent(url.slice(7)) : url;
+          if (!file.startsWith(inside) || file.includes('/node_modules/')) continue;
+          const starts = [];
+          let at = 0;
+          for (const line of fs.readFileSync(file, 'utf8').split('\n')) {
+            starts.push(at + line.search(/\S|$/));
+            at += line.length + 1;
+          }
+          const ranges = functions.flatMap((each) => each.ranges);
+          if (ranges.length * starts.length > 2e7) continue;
+          // Inner ranges come after those around them.
+          const ran = starts.map(() => false);
+          for (const { startOffset, endOffset, count } of ranges) {
+            starts.forEach((start, line) => {
+              if (start >= startOffset && start < endOffset) ran[line] = count > 0;
+            });
+          }
+          executed[file.slice(inside.length)] = ran.flatMap((yes, line) => (yes ? [line + 1] : []));
+        }
+      });
+      return executed;
+    };
+  };
+  let covered = () => null;
+  try { if (!launcher) covered = cover(); } catch { /* it stays unknown */ }
+
   write({ start: process.pid, nested });
   process.on('exit', () => {
     const caught = ['uncaughtException', 'unhandledRejection'].some((name) => process.listenerCount(name) > 0);
     const replaced = console.assert !== wrapped.assert || caught;
-    write({ end: process.pid, nested, left, asserted, asserts, replaced, executed: null });
+    let executed = null;
+    try { executed = covered(); } catch { /* it stays unknown */ }
+    write({ end: process.pid, nested, left, asserted, asserts, replaced, executed });
   });
 }
 
