@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 /// The answers in their order; the last one to every later question.
 struct Script {
     answers: Vec<String>,
+    /// How long each takes.
+    pause: Duration,
     asked: AtomicUsize,
 }
 
@@ -33,7 +35,11 @@ impl Model for Script {
         let text = self.answers[next].clone();
         heard(Heard::Text(&text));
         let reply = Reply { text, finish: Finish::Stop, model: call.model.clone(), usage: Usage::default() };
-        async { Ok(reply) }.boxed()
+        async move {
+            tokio::time::sleep(self.pause).await;
+            Ok(reply)
+        }
+        .boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>> {
@@ -53,19 +59,20 @@ pub fn sandbox(warm: u32, limit: Duration) -> Arc<dyn Sandbox> {
     wiring::sandbox(&settings)
 }
 
-/// Fixes `target` in a workspace of these files, by `check`, with these answers.
+/// Fixes `target` in a workspace of these files, by `check`, with these answers, each after a pause.
 pub async fn fix(
     sandbox: &Arc<dyn Sandbox>,
     files: &[(&str, &str)],
     target: &str,
     check: &str,
     answers: Vec<String>,
+    pause: Duration,
 ) -> Report {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (path, text) in files {
         std::fs::write(folder.path().join(path), text).expect("the folder is ours");
     }
-    let model = Arc::new(Script { answers, asked: AtomicUsize::new(0) });
+    let model = Arc::new(Script { answers, pause, asked: AtomicUsize::new(0) });
     let mut ports = wiring::ports(&Loaded::default(), model, dependencies::nobody());
     ports.sandbox = sandbox.clone();
     run(Arc::new(ports), folder.path(), target, check).await

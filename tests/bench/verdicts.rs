@@ -132,7 +132,7 @@ async fn main() -> ExitCode {
             let layout = problem.layout;
             let files = [(layout.solution, &*problem.buggy), (layout.test, &*problem.test)];
             let answers = vec![(way.answer)(problem)];
-            let report = fix(sandbox, &files, layout.solution, layout.check, answers).await;
+            let report = fix(sandbox, &files, layout.solution, layout.check, answers, Duration::ZERO).await;
             let level = report.verdict.as_ref().map_or(Level::Unverified, |verdict| verdict.level);
             if (level == Level::Proven) != way.right || level == Level::Passing {
                 println!("{} {}: {}", problem.name, way.name, said(&report));
