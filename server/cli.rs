@@ -204,7 +204,7 @@ async fn serve(server: Server, overrides: Value) -> u8 {
 
 async fn examine(args: DoctorArgs, loaded: &Loaded) -> u8 {
     if args.fix {
-        engine::prepare(loaded, args.yes).await;
+        engine::prepare(loaded, None, args.yes).await;
     }
     let checks = doctor::examine(loaded, Some(Path::new("."))).await;
     if args.json {

@@ -169,7 +169,7 @@ pub enum SandboxError {
     #[error("{why}; {remedy}")]
     Unavailable { why: String, remedy: String },
     /// The engine is there, the image is not.
-    #[error("the sandbox image {image} is missing; run `opendevagent sandbox build`")]
+    #[error("the sandbox image {image} is missing; run `{}`", image::remedy(image))]
     NoImage { image: String },
     /// The engine failed in the middle.
     #[error("{why}; {remedy}")]

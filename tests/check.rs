@@ -12,18 +12,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Path, what is replaced, what by.
-type Edit<'a> = (&'a str, &'a str, &'a str);
+pub type Edit<'a> = (&'a str, &'a str, &'a str);
 
 /// A project on disk, and the engine to run its check on.
-struct Project {
+pub struct Project {
     _folder: tempfile::TempDir,
-    snapshot: Snapshot,
-    check: Check,
+    pub snapshot: Snapshot,
+    pub check: Check,
     docker: Docker,
 }
 
 impl Project {
-    fn new(files: &[(&str, &str)], command: Option<&str>, target: &str) -> Self {
+    pub fn new(files: &[(&str, &str)], command: Option<&str>, target: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for (path, text) in files {
             let path = folder.path().join(path);
@@ -61,7 +61,7 @@ impl Project {
         }
     }
 
-    async fn run(&self, changes: &[FileChange]) -> Observation {
+    pub async fn run(&self, changes: &[FileChange]) -> Observation {
         let texts = changes.iter().map(|change| (change.path.as_str(), change.after.as_deref()));
         let workspace = self.snapshot.with(texts);
         let outcome =
@@ -72,7 +72,7 @@ impl Project {
     }
 
     /// The verdict on edits, with the runs the pipeline would make.
-    async fn verdict(&self, edits: &[Edit<'_>]) -> Verdict {
+    pub async fn verdict(&self, edits: &[Edit<'_>]) -> Verdict {
         let changes: Vec<FileChange> =
             edits.iter().map(|(path, from, to)| self.change(path, from, to)).collect();
         let (protected, free): (Vec<_>, Vec<_>) =
@@ -95,7 +95,7 @@ impl Project {
     }
 
     /// `from` replaced by `to`; the whole file gone where `to` is `-`, the whole file new where there is none.
-    fn change(&self, path: &str, from: &str, to: &str) -> FileChange {
+    pub fn change(&self, path: &str, from: &str, to: &str) -> FileChange {
         let before = self.snapshot.text(path).ok().map(|text| text.to_string());
         let after = match &before {
             Some(before) => {
@@ -108,11 +108,11 @@ impl Project {
     }
 }
 
-fn enabled() -> bool {
+pub fn enabled() -> bool {
     std::env::var_os("OPENDEVAGENT_DOCKER_TESTS").is_some()
 }
 
-fn shown(verdict: &Verdict) -> String {
+pub fn shown(verdict: &Verdict) -> String {
     format!("{}: {}", verdict.level.name(), verdict.reason)
 }
 

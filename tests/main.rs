@@ -8,6 +8,7 @@ mod check;
 mod e2e;
 mod editor;
 mod hostile;
+mod languages;
 mod lsp;
 mod model;
 mod model_server;

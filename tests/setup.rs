@@ -124,7 +124,7 @@ fn an_image_without_the_runner_gets_it() {
     }
     // Any image that has Python and not our runner: ours, with another entry point.
     let plain = format!("opendevagent-test/plain:{}", std::process::id());
-    let source = opendevagent::sandbox::image::tag();
+    let source = opendevagent::sandbox::image::tag(Some("python"));
     let dockerfile =
         format!("FROM {source}\nUSER root\nRUN rm /usr/local/bin/opendevagent-runner\nENTRYPOINT []\n");
     let folder = tempfile::tempdir().expect("a folder can be made");

@@ -34,6 +34,7 @@ use crate::event::Finding;
 use crate::sandbox::{Job, JobFile, Outcome, Status};
 use crate::verdict::{CheckSource, Observed, Tests};
 use crate::workspace::Snapshot;
+use runner::Format;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -42,9 +43,26 @@ use trace::MAX_OUTPUT;
 
 /// The working directory of every job.
 const ROOT: &str = "/work";
-const PYTHON_HOOK: &str = include_str!("check/harness/sitecustomize.py");
-const NODE_HOOK: &str = include_str!("check/harness/watch.cjs");
-const NODE_REPORTER: &str = include_str!("check/harness/reporter.mjs");
+/// What is laid out beside the project.
+const HOOKS: &[(&str, &str)] = &[
+    ("sitecustomize.py", include_str!("check/harness/sitecustomize.py")),
+    ("watch.cjs", include_str!("check/harness/watch.cjs")),
+    ("reporter.mjs", include_str!("check/harness/reporter.mjs")),
+    ("typescript.sh", include_str!("check/harness/typescript.sh")),
+    ("cargo.sh", include_str!("check/harness/cargo.sh")),
+    ("ctest.sh", include_str!("check/harness/ctest.sh")),
+    ("junit.sh", include_str!("check/harness/junit.sh")),
+    ("phpunit.sh", include_str!("check/harness/phpunit.sh")),
+    ("minitest/opendevagent_plugin.rb", include_str!("check/harness/opendevagent_plugin.rb")),
+];
+/// Ends of the names of what the hooks and the runners write.
+const RECORD: &str = "-record.jsonl";
+const PYTEST: &str = "-pytest.xml";
+const NODE: &str = "-node.jsonl";
+const CARGO: &str = "-cargo.jsonl";
+const RSPEC: &str = "-rspec.json";
+const RUBY: &str = "-ruby.jsonl";
+const REPORT: &str = "-report";
 
 /// So much of the tests is read for the values that they expect.
 const MAX_TEST_FILES: usize = 200;
@@ -105,40 +123,48 @@ impl Check {
     pub fn job(&self, task: &str, workspace: Snapshot) -> Job {
         // The name is new for each job, so that no file of the workspace can stand in for a report.
         let base = format!("/tmp/{}", uuid::Uuid::new_v4().simple());
-        let (hooks, record) = (format!("{base}-hooks"), format!("{base}-record.jsonl"));
-        let (pytest, node) = (format!("{base}-pytest.xml"), format!("{base}-node.jsonl"));
-        let hook = |name: &str, text: &str| JobFile {
-            path: format!("{hooks}/{name}"),
-            bytes: text.as_bytes().into(),
-            executable: false,
-        };
+        let hooks = format!("{base}-hooks");
+        let at = |end: &str| format!("{base}{end}");
         let mut python_path = hooks.clone();
         let sources =
             if self.directory.is_empty() { "src/".into() } else { format!("{}/src/", self.directory) };
         if workspace.paths().any(|path| path.starts_with(&sources)) {
             let _ = write!(python_path, ":{ROOT}/{}", sources.trim_end_matches('/'));
         }
-        let files = vec![
-            hook("sitecustomize.py", PYTHON_HOOK),
-            hook("watch.cjs", NODE_HOOK),
-            hook("reporter.mjs", NODE_REPORTER),
-        ];
+        let files = HOOKS.iter().map(|(name, text)| JobFile {
+            path: format!("{hooks}/{name}"),
+            bytes: text.as_bytes().into(),
+            executable: text.starts_with("#!"),
+        });
+        let files = files.collect();
         let mut node_options = format!("--require={hooks}/watch.cjs");
         if self.runner != Runner::Command {
             let _ = write!(
                 node_options,
-                " --test-reporter={hooks}/reporter.mjs --test-reporter-destination={node} \
-                 --test-reporter=spec --test-reporter-destination=stdout"
+                " --test-reporter={hooks}/reporter.mjs --test-reporter-destination={} \
+                 --test-reporter=spec --test-reporter-destination=stdout",
+                at(NODE)
             );
         }
+        let report = at(REPORT);
         let env = [
-            ("OPENDEVAGENT_RECORD", record.clone()),
+            ("OPENDEVAGENT_RECORD", at(RECORD)),
             ("OPENDEVAGENT_ROOT", ROOT.into()),
+            ("OPENDEVAGENT_HOOKS", hooks.clone()),
+            ("OPENDEVAGENT_REPORT", report.clone()),
             ("PYTHONPATH", python_path),
             ("PYTHONDONTWRITEBYTECODE", "1".into()),
             ("PYTHONUNBUFFERED", "1".into()),
-            ("PYTEST_ADDOPTS", format!("--junitxml={pytest} -o junit_family=xunit1")),
+            ("PYTEST_ADDOPTS", format!("--junitxml={} -o junit_family=xunit1", at(PYTEST))),
             ("NODE_OPTIONS", node_options),
+            ("OPENDEVAGENT_CARGO", at(CARGO)),
+            ("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", format!("{hooks}/cargo.sh")),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{hooks}/cargo.sh")),
+            ("SPEC_OPTS", format!("--format progress --format json --out {}", at(RSPEC))),
+            ("OPENDEVAGENT_RUBY", at(RUBY)),
+            ("RUBYLIB", hooks),
+            // Bats takes a folder, and the name in it from here.
+            ("BATS_REPORT_FILENAME", report.trim_start_matches("/tmp/").to_owned()),
         ];
         Job {
             task: task.into(),
@@ -148,29 +174,39 @@ impl Check {
             argv: self.argv.clone(),
             timeout: self.limit,
             env: env.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-            collect: vec![record, pytest, node],
+            collect: [RECORD, PYTEST, NODE, CARGO, RSPEC, RUBY, REPORT].map(at).into(),
             ..Job::default()
         }
     }
 
+    /// The results that the runners' reports hold, and the output for people.
+    fn read(&self, outcome: &Outcome) -> (report::Report, String) {
+        let mut report = report::Report::default();
+        for (path, bytes) in &outcome.artifacts {
+            let written_as = |end: &str| path.ends_with(end);
+            match self.runner.row().and_then(|row| row.report) {
+                _ if written_as(PYTEST) => report.read_junit(bytes),
+                _ if written_as(NODE) || written_as(RUBY) => report.read_lines(bytes),
+                _ if written_as(CARGO) => report.read_libtest(bytes),
+                _ if written_as(RSPEC) => report.read_rspec(bytes),
+                Some(Format::JUnit) if written_as(REPORT) => report.read_junit(bytes),
+                Some(Format::Jest) if written_as(REPORT) => report.read_jest(bytes),
+                Some(Format::Mocha) if written_as(REPORT) => report.read_mocha(bytes),
+                _ => {}
+            }
+        }
+        let stdout = match self.runner {
+            Runner::Go => report.read_go(&outcome.stdout),
+            _ => tail(&outcome.stdout, MAX_OUTPUT).to_owned(),
+        };
+        (report, stdout)
+    }
+
     /// Reads what the job's outcome shows.
     pub fn observe(&self, outcome: &Outcome) -> Observation {
-        let artifact = |end: &str| {
-            let found = outcome.artifacts.iter().find(|(path, _)| path.ends_with(end));
-            found.map(|(_, bytes)| bytes.as_slice())
-        };
-        let record = artifact("-record.jsonl").map(Record::read).unwrap_or_default();
-        let mut stdout = tail(&outcome.stdout, MAX_OUTPUT).to_owned();
-        let mut report = report::Report::default();
-        if let Some(bytes) = artifact("-pytest.xml") {
-            report.read_junit(bytes);
-        }
-        if let Some(bytes) = artifact("-node.jsonl") {
-            report.read_node(bytes);
-        }
-        if self.runner == Runner::Go {
-            stdout = report.read_go(&outcome.stdout);
-        }
+        let record = outcome.artifacts.iter().find(|(path, _)| path.ends_with(RECORD));
+        let record = record.map(|(_, bytes)| Record::read(bytes)).unwrap_or_default();
+        let (mut report, stdout) = self.read(outcome);
         // A file of plain `console.assert`s passes by its exit status, which they do not change.
         for main in record.assert_sites.iter().filter_map(|stack| stack.first()) {
             let name = main.0.strip_prefix(&self.directory).unwrap_or(&main.0).trim_start_matches('/');

@@ -12,6 +12,7 @@ use crate::event::Action;
 use crate::model::Model;
 use crate::model::openai::find_local;
 use crate::model::replay::Replay;
+use crate::sandbox::language;
 use crate::verdict::Level;
 use crate::wiring;
 use clap::Args;
@@ -41,7 +42,7 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) async fn run(args: DemoArgs, loaded: &Loaded) -> u8 {
-    engine::prepare(loaded, args.yes).await;
+    engine::prepare(loaded, language::by_name("python"), args.yes).await;
     let project = match Project::write() {
         Ok(project) => project,
         Err(error) => return super::usage(&format!("the sample could not be written: {error}")),

@@ -3,10 +3,12 @@
 use super::{complain, print, print_json};
 use crate::config::Loaded;
 use crate::sandbox::docker::Docker;
+use crate::sandbox::language::{self, Language};
 use crate::sandbox::{SandboxError, image};
 use crate::wiring;
 use clap::Subcommand;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::Stdio;
@@ -18,8 +20,11 @@ const ENGINE_START: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SandboxCommand {
-    /// Build the image from its Dockerfile.
+    /// Build the images from their Dockerfile.
     Build {
+        /// Only those that run these languages.
+        #[arg(value_parser = named)]
+        languages: Vec<&'static Language>,
         /// Build every step again.
         #[arg(long)]
         fresh: bool,
@@ -33,7 +38,7 @@ pub(super) enum SandboxCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// The image, those made from it, and the containers that are running.
+    /// The images, those made from it, and the containers that are running.
     List {
         /// Print what every container is held to instead.
         #[arg(long)]
@@ -56,8 +61,8 @@ pub(super) async fn run(command: SandboxCommand, loaded: &Loaded) -> u8 {
         }
     };
     let done = match &command {
-        SandboxCommand::Build { fresh } => {
-            build(&docker, *fresh).await.map(|image| print(&format!("{image}\n")))
+        SandboxCommand::Build { languages, fresh } => {
+            build(&docker, languages, *fresh).await.map(|images| print(&format!("{}\n", images.join("\n"))))
         }
         SandboxCommand::Setup { workspace, yes } => {
             let root = workspace.as_deref().unwrap_or(Path::new("."));
@@ -92,24 +97,42 @@ async fn prune(docker: &Docker, days: u32) -> Result<(), SandboxError> {
 
 async fn list(docker: &Docker) -> Result<(), SandboxError> {
     let engine = docker.ping().await?;
-    let image = image::tag();
-    let present = docker.image_present(&image).await?;
-    print_json(
-        &json!({ "engine": engine, "image": image, "present": present, "images": docker.images().await?, "containers": docker.containers().await? }),
-    );
+    let mut images = BTreeMap::new();
+    for row in language::all() {
+        let image = docker.image(Some(&row.name));
+        let present = docker.image_present(&image).await?;
+        images.insert(&row.name, json!({ "image": image, "present": present }));
+    }
+    let all = docker.image(None);
+    let present = docker.image_present(&all).await?;
+    print_json(&json!({
+        "engine": engine, "image": all, "present": present, "languages": images,
+        "images": docker.images().await?, "containers": docker.containers().await?,
+    }));
     Ok(())
 }
 
-async fn build(docker: &Docker, fresh: bool) -> Result<String, SandboxError> {
+fn named(name: &str) -> Result<&'static Language, String> {
+    language::by_name(name).ok_or_else(|| {
+        let known: Vec<_> = language::all().iter().map(|row| row.name.as_str()).collect();
+        format!("no such language; known are {}", known.join(", "))
+    })
+}
+
+async fn build(
+    docker: &Docker,
+    languages: &[&'static Language],
+    fresh: bool,
+) -> Result<Vec<String>, SandboxError> {
     let began = std::time::Instant::now();
-    let built = image::build(docker, complain, image::BuildOptions { fresh }).await?;
-    complain(&format!("{built} is ready after {:.0} s", began.elapsed().as_secs_f64()));
+    let built = image::build(docker, languages, complain, image::BuildOptions { fresh }).await?;
+    complain(&format!("{} is ready after {:.0} s", built.join(", "), began.elapsed().as_secs_f64()));
     Ok(built)
 }
 
-/// Gets the engine running and the image built, as far as that can be done from here. What stands in the way is
+/// Gets the engine running and the image built for one language, or for all, as far as that can be done from here. What stands in the way is
 /// said, not returned: whoever needs the sandbox will find out that it is missing.
-pub(super) async fn prepare(loaded: &Loaded, yes: bool) {
+pub(super) async fn prepare(loaded: &Loaded, only: Option<&'static Language>, yes: bool) {
     let docker = match wiring::docker(&loaded.settings) {
         Ok(docker) => docker,
         Err(error) => return complain(&format!("Docker: {error}")),
@@ -120,7 +143,7 @@ pub(super) async fn prepare(loaded: &Loaded, yes: bool) {
             return;
         }
     }
-    match docker.image_present(&image::tag()).await {
+    match docker.image_present(&docker.image(only.map(|row| row.name.as_str()))).await {
         Ok(true) => {}
         Ok(false) => {
             if image::debootstrap_missing()
@@ -129,8 +152,8 @@ pub(super) async fn prepare(loaded: &Loaded, yes: bool) {
             {
                 apt(&["debootstrap"]).await;
             }
-            complain("Building the sandbox image; this is done once and takes a few minutes.");
-            if let Err(error) = build(&docker, false).await {
+            complain("Building what the sandbox needs; this is done once and takes a few minutes.");
+            if let Err(error) = build(&docker, only.as_slice(), false).await {
                 complain(&format!("opendevagent: {error}"));
             }
         }

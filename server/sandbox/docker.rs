@@ -137,7 +137,7 @@ impl Docker {
     /// The image that runs a language.
     pub fn image(&self, language: Option<&str>) -> String {
         let chosen = language.and_then(|language| self.options.images.get(language));
-        chosen.cloned().unwrap_or_else(super::image::tag)
+        chosen.cloned().unwrap_or_else(|| super::image::tag(language))
     }
 
     /// Asks the engine who it is.

@@ -1,12 +1,12 @@
-//! The image that holds all languages and the runner: its name, and how it is made on this machine.
+//! The images that hold the languages and the runner: their names, and how they are made on this machine.
 //!
 //! Nothing is fetched but Debian packages. Where the engine cannot pull the base image, the base is made from
 //! the same packages with `debootstrap`.
 
 mod base;
 
-use super::SandboxError;
 use super::docker::Docker;
+use super::{SandboxError, language};
 use crate::text;
 use bollard::body_full;
 use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion};
@@ -28,6 +28,7 @@ const RUNNER: [(&str, &str); 7] = [
     ("runner/runner/report.rs", include_str!("runner/report.rs")),
     ("runner/runner/sys.rs", include_str!("runner/sys.rs")),
 ];
+const REPOSITORY: &str = "opendevagent/sandbox";
 /// What the Dockerfile starts from.
 const BASE: &str = "debian:trixie-slim";
 
@@ -38,39 +39,91 @@ pub struct BuildOptions {
     pub fresh: bool,
 }
 
-/// The image's name. It changes with the Dockerfile and the runner, so an old image is never taken for a new one.
-pub fn tag() -> String {
-    static TAG: LazyLock<String> = LazyLock::new(|| {
-        let hash = text::sha256(format!("{DOCKERFILE}\0{RUNNER:?}").as_bytes());
-        format!("opendevagent/sandbox:{}", &hash[..12])
-    });
-    TAG.clone()
+/// The name of the image with a stage's tools. It changes with the Dockerfile and the runner, so an old image is
+/// never taken for a new one.
+fn tag_of(stage: &str) -> String {
+    static HASH: LazyLock<String> =
+        LazyLock::new(|| text::sha256(format!("{DOCKERFILE}\0{RUNNER:?}").as_bytes())[..12].to_owned());
+    format!("{REPOSITORY}:{}-{stage}", *HASH)
 }
 
-/// Builds the image and answers its name. `progress` gets a line per step, and what the steps print.
+/// The name of the image that runs a language; without one, or with one we do not know, of that which runs all.
+pub fn tag(language: Option<&str>) -> String {
+    let row = language.and_then(language::by_name);
+    tag_of(row.map_or_else(|| stages().last().copied().unwrap_or_default(), |row| row.image.as_str()))
+}
+
+/// The command that makes an image of [`tag`].
+pub fn remedy(image: &str) -> String {
+    let stage = image.strip_prefix(REPOSITORY).and_then(|rest| rest.rsplit_once('-')).map(|(_, stage)| stage);
+    let row = language::all().iter().find(|row| Some(row.image.as_str()) == stage);
+    match (stage, row) {
+        (None, _) => format!("docker pull {image}"),
+        (Some(stage), Some(row)) if stages().last() != Some(&stage) => {
+            format!("opendevagent sandbox build {}", row.name)
+        }
+        _ => "opendevagent sandbox build".into(),
+    }
+}
+
+/// The stages that have tools, each with those of all before it.
+fn stages() -> Vec<&'static str> {
+    let names = DOCKERFILE.lines().filter_map(|line| line.strip_prefix("FROM ")?.split_once(" AS "));
+    names.map(|(_, name)| name).filter(|name| *name != "runner").collect()
+}
+
+/// The Dockerfile as far as a stage, and its end.
+fn dockerfile(stage: &str) -> String {
+    let sections: Vec<&str> = DOCKERFILE.split_inclusive("\n\nFROM ").collect();
+    let header = format!(" AS {stage}\n");
+    let last = sections.iter().position(|section| section.contains(&header)).unwrap_or_default();
+    sections[..=last].concat() + sections.last().copied().unwrap_or_default()
+}
+
+/// Builds the images of some languages, of all where none is named, and answers their names. `progress` gets a line
+/// per step, and what the steps print.
 pub async fn build(
     docker: &Docker,
+    languages: &[&language::Language],
     mut progress: impl FnMut(&str) + Send,
     options: BuildOptions,
-) -> Result<String, SandboxError> {
+) -> Result<Vec<String>, SandboxError> {
     base::provide(docker, BASE, &mut progress).await?;
-    let name = tag();
-    let arguments: HashMap<String, String> = ["http_proxy", "https_proxy", "no_proxy"]
+    let wanted = |stage: &&str| languages.is_empty() || languages.iter().any(|row| row.image == *stage);
+    let mut built = Vec::new();
+    for stage in stages().into_iter().filter(wanted) {
+        // What an earlier stage has made anew is new enough for those above it.
+        let fresh = options.fresh && built.is_empty();
+        built.push(build_stage(docker, stage, fresh, &mut progress).await?);
+    }
+    Ok(built)
+}
+
+async fn build_stage(
+    docker: &Docker,
+    stage: &str,
+    fresh: bool,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<String, SandboxError> {
+    let name = tag_of(stage);
+    let mut arguments: HashMap<String, String> = ["http_proxy", "https_proxy", "no_proxy"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
         .collect();
+    arguments.insert("TOOLS".into(), stage.into());
     // The host's network, because a bridge often has no name service. Programs never run under this.
     let request = BuildImageOptionsBuilder::default()
         .t(&name)
-        .nocache(options.fresh)
+        .nocache(fresh)
         .rm(true)
         .forcerm(true)
         .networkmode("host")
         .buildargs(&arguments)
         .version(BuilderVersion::BuilderV1)
         .build();
-    let context = context().map_err(|error| broken(&format!("cannot pack the build context: {error}")))?;
-    perform(docker, request, context, &name, &mut progress).await?;
+    let context =
+        context(stage).map_err(|error| broken(&format!("cannot pack the build context: {error}")))?;
+    perform(docker, request, context, &name, progress).await?;
     Ok(name)
 }
 
@@ -121,9 +174,10 @@ impl std::fmt::Display for Tail {
     }
 }
 
-/// The Dockerfile and what it copies.
-fn context() -> std::io::Result<Vec<u8>> {
-    let files = [("Dockerfile", DOCKERFILE)].into_iter().chain(RUNNER);
+/// The Dockerfile as far as a stage, and what it copies.
+fn context(stage: &str) -> std::io::Result<Vec<u8>> {
+    let dockerfile = dockerfile(stage);
+    let files = [("Dockerfile", dockerfile.as_str())].into_iter().chain(RUNNER);
     archive(&files.map(|(name, text)| (name, text.as_bytes())).collect::<Vec<_>>())
 }
 
@@ -154,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_context_holds_what_the_dockerfile_copies() {
-        let bytes = context().unwrap();
+        let bytes = context("go").unwrap();
         let mut archive = tar::Archive::new(&bytes[..]);
         let names: Vec<_> =
             archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
@@ -166,9 +220,31 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_is_stable_and_short() {
-        let (name, hash) =
-            tag().split_once(':').map(|(name, hash)| (name.to_owned(), hash.to_owned())).unwrap();
-        assert_eq!((name.as_str(), hash.len()), ("opendevagent/sandbox", 12));
+    fn every_language_has_its_stage_and_its_image() {
+        for row in language::all() {
+            assert!(stages().contains(&row.image.as_str()), "{}", row.name);
+            let tag = tag(Some(&row.name));
+            let (name, version) = tag.split_once(':').unwrap();
+            let (hash, stage) = version.split_once('-').unwrap();
+            assert_eq!((name, hash.len(), stage), (REPOSITORY, 12, row.image.as_str()));
+        }
+        assert_eq!(tag(None), tag_of("go"));
+        assert!(DOCKERFILE.contains("\nARG TOOLS=go\n"));
+    }
+
+    #[test]
+    fn a_stage_is_built_without_the_later_ones() {
+        assert_eq!(dockerfile("go"), DOCKERFILE);
+        let python = dockerfile("python");
+        assert!(python.contains("python3-pytest") && !python.contains("nodejs"), "{python}");
+        assert!(python.contains("\n\nFROM ${TOOLS}\nRUN") && python.ends_with("runner\"]\n"), "{python}");
+    }
+
+    #[test]
+    fn a_missing_image_is_made_with_one_command() {
+        assert_eq!(remedy(&tag(Some("python"))), "opendevagent sandbox build python");
+        assert_eq!(remedy(&tag(Some("typescript"))), "opendevagent sandbox build javascript");
+        assert_eq!(remedy(&tag(None)), "opendevagent sandbox build");
+        assert_eq!(remedy("registry/x:1-python"), "docker pull registry/x:1-python");
     }
 }

@@ -13,16 +13,22 @@ pub struct Language {
     /// The key: lower case, unique.
     pub name: String,
     pub title: String,
+    /// The stage of the Dockerfile that has its tools.
+    pub image: String,
     /// File name extensions without the dot.
     pub extensions: Vec<String>,
     /// Language ids of LSP `TextDocumentItem.languageId`.
     pub lsp: Vec<String>,
     /// Base names of the interpreter in a `#!` line.
     pub shebangs: Vec<String>,
-    /// Command that runs one file, with `{file}` for its path.
+    /// Command that must succeed before `run`; empty where nothing is compiled.
+    #[serde(default)]
+    compile: Vec<String>,
+    /// Command that runs one file. In one of both stands `{file}` for its path.
     run: Vec<String>,
     /// Name for a program that came without one.
     pub file: String,
+    #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// What begins a line comment.
     pub comment: String,
@@ -33,8 +39,23 @@ impl Language {
     pub fn run(&self, file: &str, args: &[String]) -> Vec<String> {
         // A name such as `-c.py` would be read as an option.
         let file = if file.starts_with('-') { format!("./{file}") } else { file.to_owned() };
-        self.run.iter().map(|part| part.replace("{file}", &file)).chain(args.iter().cloned()).collect()
+        let words = if self.compile.is_empty() {
+            self.run.iter().map(|part| part.replace("{file}", &file)).collect()
+        } else {
+            let line = format!("{} && exec {} \"$@\"", shell(&self.compile), shell(&self.run));
+            vec!["sh".into(), "-c".into(), line, file]
+        };
+        words.into_iter().chain(args.iter().cloned()).collect()
     }
+}
+
+/// The words as a shell reads them, with `$0` for the file.
+fn shell(words: &[String]) -> String {
+    let quote = |word: &String| match word.as_str() {
+        "{file}" => "\"$0\"".to_owned(),
+        word => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
 /// All rows, in the order of the file.
@@ -105,7 +126,7 @@ mod tests {
     #[test]
     fn every_row_is_complete_and_unique() {
         let mut seen = HashSet::new();
-        assert!(all().len() >= 6);
+        assert!(all().len() >= 11);
         for row in all() {
             for text in [&row.name, &row.title, &row.comment] {
                 assert!(!text.is_empty(), "{row:?}");
@@ -119,7 +140,8 @@ mod tests {
                 }
             }
             assert!(seen.insert(("name", row.name.clone())), "{} stands twice", row.name);
-            assert_eq!(row.run.iter().filter(|part| part.contains("{file}")).count(), 1, "{}", row.name);
+            let parts = row.compile.iter().chain(&row.run);
+            assert_eq!(parts.filter(|part| *part == "{file}").count(), 1, "{}", row.name);
             assert_eq!(by_path(&row.file).map(|found| &found.name), Some(&row.name));
         }
     }
@@ -141,6 +163,8 @@ mod tests {
         let python = by_name("python").unwrap();
         assert_eq!(python.run("a b.py", &["-x".into()]), ["python3", "a b.py", "-x"]);
         assert_eq!(python.run("-c.py", &[]), ["python3", "./-c.py"]);
+        let line = "'go' 'build' '-o' '/tmp/program' \"$0\" && exec '/tmp/program' \"$@\"";
+        assert_eq!(by_name("go").unwrap().run("-a.go", &["-x".into()]), ["sh", "-c", line, "./-a.go", "-x"]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Engine {
             .spawn()
             .unwrap();
         let archive = packing.stdout.take().unwrap();
-        succeeds(self.cli(&["import", "-", &image::tag()]).stdin(archive));
+        succeeds(self.cli(&["import", "-", &image::tag(None)]).stdin(archive));
         packing.wait().unwrap();
     }
 

@@ -1,46 +1,12 @@
 //! Which command decides: the user's, the workspace's, a test runner found by its files, or the file itself.
 
-use super::runner::{Runner, shell_line};
+use super::runner::{Row, Runner, rows, shell_line};
 use super::{Check, Provided, ROOT};
 use crate::sandbox::language;
 use crate::verdict::CheckSource;
 use crate::workspace::Snapshot;
+use globset::{GlobBuilder, GlobSetBuilder};
 use std::sync::Arc;
-
-/// A test runner that is found by the files it leaves in a project.
-struct Convention {
-    /// Rows of `languages.toml` whose files it tests.
-    languages: &'static [&'static str],
-    runner: Runner,
-    command: &'static str,
-    argv: &'static [&'static str],
-    /// Files that make a folder a project of its own.
-    roots: &'static [&'static str],
-}
-
-const CONVENTIONS: &[Convention] = &[
-    Convention {
-        languages: &["python"],
-        runner: Runner::Pytest,
-        command: "python -m pytest -q",
-        argv: &["python3", "-m", "pytest", "-q"],
-        roots: &["pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini"],
-    },
-    Convention {
-        languages: &["javascript"],
-        runner: Runner::Node,
-        command: "node --test",
-        argv: &["node", "--test"],
-        roots: &["package.json"],
-    },
-    Convention {
-        languages: &["go"],
-        runner: Runner::Go,
-        command: "go test ./...",
-        argv: &["go", "test", "-json", "./..."],
-        roots: &["go.mod"],
-    },
-];
 
 /// Configuration of test runners and builds: what it says must not change while it decides.
 const CONFIGS: &[&str] = &[
@@ -64,6 +30,21 @@ const CONFIGS: &[&str] = &[
     "_pytest.py",
     "unittest.py",
     "pluggy.py",
+    "cargo.toml",
+    "cargo.lock",
+    "build.rs",
+    "pom.xml",
+    "build.gradle",
+    "build.gradle.kts",
+    "cmakelists.txt",
+    "gemfile",
+    "rakefile",
+    ".rspec",
+    "spec_helper.rb",
+    "test_helper.rb",
+    "composer.json",
+    "phpunit.xml",
+    "phpunit.xml.dist",
     "makefile",
     "justfile",
     "taskfile.yml",
@@ -92,9 +73,8 @@ pub fn choose(
         }
     }
     let language = target.and_then(language::by_path).map(|row| row.name.as_str());
-    let fits = |convention: &&Convention| language.is_none_or(|name| convention.languages.contains(&name));
-    let detected =
-        CONVENTIONS.iter().filter(fits).find_map(|convention| detected(snapshot, convention, target));
+    let fits = |row: &&Row| language.is_none_or(|name| row.languages.iter().any(|known| known == name));
+    let detected = rows().iter().filter(fits).find_map(|row| detected(snapshot, row, target));
     if let Some(check) = detected {
         return Ok(check);
     }
@@ -132,7 +112,7 @@ fn named(snapshot: &Snapshot, command: &str, source: CheckSource, target: Option
     Check {
         command: command.into(),
         source,
-        argv: vec!["sh".into(), "-c".into(), shell_line(command, runner, script.as_deref())],
+        argv: vec!["sh".into(), "-c".into(), shell_line(command, script.as_deref())],
         language: None,
         runner,
         directory: String::new(),
@@ -142,39 +122,33 @@ fn named(snapshot: &Snapshot, command: &str, source: CheckSource, target: Option
     }
 }
 
-/// The convention's check, in the nearest project above the target, if that has tests.
-fn detected(snapshot: &Snapshot, convention: &Convention, target: Option<&str>) -> Option<Check> {
-    let directory = project(snapshot, convention, target);
-    let below = |path: &str| {
-        directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
-    };
-    let has_tests = snapshot.paths().any(|path| below(path) && is_test_of(path, convention.runner));
-    let script = (convention.runner == Runner::Node).then(|| test_script(snapshot, directory)).flatten();
-    let script = script.filter(|script| Runner::of(script, None) == Runner::Node);
-    if !has_tests && script.is_none()
-        || convention.runner == Runner::Go && !has_manifest(snapshot, directory, "go.mod")
-    {
+/// The runner's check, in the nearest project above the target, if that has its tests.
+fn detected(snapshot: &Snapshot, row: &Row, target: Option<&str>) -> Option<Check> {
+    let directory = project(snapshot, row, target);
+    let script = test_script(snapshot, directory).filter(|script| Runner::of(script, None) == row.name);
+    if script.is_none() && !(has_tests(snapshot, row, directory) && has_manifest(snapshot, row, directory)) {
         return None;
     }
     // The sandbox has no npm, so the script itself is run.
-    let (command, argv) = match &script {
-        Some(script) => ("npm test", &["sh", "-c", script][..]),
-        None => (convention.command, convention.argv),
+    let (command, line) = match &script {
+        Some(script) => {
+            let path = r#"PATH="$PWD/node_modules/.bin:$PATH"; "#;
+            ("npm test", format!("{path}{}", shell_line(script, None)))
+        }
+        None => (row.command.as_str(), row.line.clone()),
     };
-    let argv = argv.iter().map(|&word| word.to_owned());
-    let (command, argv) = if directory.is_empty() {
-        (command.to_owned(), argv.collect())
+    let (command, line) = if directory.is_empty() {
+        (command.to_owned(), line)
     } else {
-        let enter = ["sh", "-c", r#"cd "$0" && exec "$@""#].map(str::to_owned).into_iter();
-        let folder = format!("{ROOT}/{directory}");
-        (format!("cd {directory} && {command}"), enter.chain([folder]).chain(argv).collect())
+        (format!("cd {directory} && {command}"), format!("cd \"$0\" && {{ {line}\n}}"))
     };
+    let argv = ["sh".into(), "-c".into(), line, format!("{ROOT}/{directory}")];
     Some(Check {
         command,
         source: CheckSource::Detected,
-        argv,
-        language: Some(convention.languages[0].into()),
-        runner: convention.runner,
+        argv: argv.into(),
+        language: row.languages.first().cloned(),
+        runner: row.name,
         directory: directory.into(),
         limit: None,
         target: target.map(Into::into),
@@ -182,12 +156,38 @@ fn detected(snapshot: &Snapshot, convention: &Convention, target: Option<&str>) 
     })
 }
 
+/// Whether files below the folder fit the runner's patterns. What others wrote is not looked at.
+fn has_tests(snapshot: &Snapshot, row: &Row, directory: &str) -> bool {
+    let mut patterns = GlobSetBuilder::new();
+    let glob = |pattern: &String| GlobBuilder::new(pattern).literal_separator(true).build().ok();
+    for glob in row.tests.iter().filter_map(glob) {
+        patterns.add(glob);
+    }
+    let Ok(patterns) = patterns.build() else { return false };
+    let foreign = |path: &str| path.split('/').any(|part| part == "node_modules" || part == "vendor");
+    let below = |path: &str| match directory {
+        "" => true,
+        folder => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
+    };
+    snapshot.paths().any(|path| below(path) && !foreign(path) && patterns.is_match(path))
+}
+
+/// Whether the folder has what makes it a project of the runner's.
+fn has_manifest(snapshot: &Snapshot, row: &Row, directory: &str) -> bool {
+    let speaks = |name: &String| {
+        snapshot.text(&join(directory, name)).is_ok_and(|text| {
+            row.mentions.is_empty() || row.mentions.iter().any(|mention| text.contains(mention.as_str()))
+        })
+    };
+    row.manifests.is_empty() || row.manifests.iter().any(speaks)
+}
+
 /// The nearest folder above the target that is a project of its own; the root when there is none.
-fn project<'a>(snapshot: &Snapshot, convention: &Convention, target: Option<&'a str>) -> &'a str {
+fn project<'a>(snapshot: &Snapshot, row: &Row, target: Option<&'a str>) -> &'a str {
     let mut folder = target.unwrap_or_default();
     while let Some((parent, _)) = folder.rsplit_once('/') {
         folder = parent;
-        if convention.roots.iter().any(|name| has_manifest(snapshot, folder, name)) {
+        if row.roots.iter().any(|name| snapshot.contains(&join(folder, name))) {
             return folder;
         }
     }
@@ -226,10 +226,6 @@ fn package_name(file: &str, text: &str) -> Option<String> {
     }
 }
 
-fn has_manifest(snapshot: &Snapshot, folder: &str, name: &str) -> bool {
-    snapshot.contains(&join(folder, name))
-}
-
 /// `scripts.test` of the folder's `package.json`.
 fn test_script(snapshot: &Snapshot, folder: &str) -> Option<String> {
     let manifest = snapshot.text(&join(folder, "package.json")).ok()?;
@@ -241,30 +237,6 @@ fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.into() } else { format!("{folder}/{name}") }
 }
 
-/// Whether the runner would take the file for tests.
-fn is_test_of(path: &str, runner: Runner) -> bool {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    if folder.split('/').any(|part| part == "node_modules") {
-        return false;
-    }
-    match runner {
-        Runner::Pytest => {
-            name.strip_suffix(".py").is_some_and(|stem| stem.starts_with("test_") || stem.ends_with("_test"))
-        }
-        Runner::Node => [".js", ".mjs", ".cjs"].iter().any(|end| {
-            name.strip_suffix(end).is_some_and(|stem| {
-                let marked = [".", "-", "_"].iter().any(|mark| stem.ends_with(&format!("{mark}test")));
-                marked
-                    || stem == "test"
-                    || stem.starts_with("test-")
-                    || folder.split('/').any(|part| part == "test")
-            })
-        }),
-        Runner::Go => name.ends_with("_test.go"),
-        Runner::Command | Runner::File => false,
-    }
-}
-
 /// Whether a file holds tests or their data, in any language.
 pub(in crate::agent) fn is_test(path: &str) -> bool {
     let path = path.to_lowercase();
@@ -273,7 +245,7 @@ pub(in crate::agent) fn is_test(path: &str) -> bool {
     folder.split('/').any(|part| TEST_FOLDERS.contains(&part))
         || ["test_", "test-", "test."].iter().any(|start| name.starts_with(start))
         || ["_test", "-test", ".test", ".spec", "_spec", "tests"].iter().any(|end| stem.ends_with(end))
-        || name.ends_with("test.java")
+        || [".bats", "test.java", "test.php"].iter().any(|end| name.ends_with(end))
 }
 
 /// Whether a file configures the runner or the build.

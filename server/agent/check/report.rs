@@ -1,13 +1,14 @@
-//! The reports of test runners, read into named results.
+//! The reports of test runners, read into named results: one reader for each form, whoever writes it.
 //!
-//! pytest writes JUnit XML (`junit_family=xunit1`, which has the file of a test), `node --test` one JSON line per
-//! result through our reporter, `go test -json` the events of `go doc test2json`. Whatever cannot be read is
-//! passed over: what is missing then is never a passed test.
+//! Whatever cannot be read is passed over: what is missing then is never a passed test.
 
-use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
-use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+mod go;
+mod json;
+mod junit;
+mod libtest;
+mod lines;
+
+use std::collections::BTreeMap;
 
 const MAX_BYTES: usize = 32 << 20;
 const MAX_TESTS: usize = 50_000;
@@ -53,210 +54,11 @@ impl Report {
             *slot = result;
         }
     }
-
-    /// Reads pytest's JUnit XML.
-    pub(super) fn read_junit(&mut self, bytes: &[u8]) {
-        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BYTES)]);
-        let mut reader = Reader::from_str(&text);
-        let mut open: Option<(String, TestResult)> = None;
-        let mut inside = false;
-        loop {
-            match reader.read_event() {
-                Err(_) | Ok(Event::Eof) => break,
-                Ok(Event::Start(tag) | Event::Empty(tag)) if tag.name().as_ref() == "testsuite" => {
-                    self.read = true;
-                }
-                Ok(Event::Start(tag)) if tag.name().as_ref() == "testcase" => open = Some(junit_case(&tag)),
-                Ok(Event::Empty(tag)) if tag.name().as_ref() == "testcase" => {
-                    let (name, result) = junit_case(&tag);
-                    self.add(name, result);
-                }
-                Ok(Event::End(tag)) if tag.name().as_ref() == "testcase" => {
-                    if let Some((name, result)) = open.take() {
-                        self.add(name, result);
-                    }
-                }
-                Ok(Event::Start(tag)) => {
-                    inside = open.as_mut().is_some_and(|(_, test)| junit_outcome(&tag, test));
-                }
-                Ok(Event::Empty(tag)) => {
-                    if let Some((_, test)) = &mut open {
-                        junit_outcome(&tag, test);
-                    }
-                }
-                Ok(Event::End(_)) => inside = false,
-                Ok(event) if inside => {
-                    if let (Some((_, test)), Some(text)) = (&mut open, xml_text(&event)) {
-                        append(&mut test.detail, &text);
-                    }
-                }
-                Ok(_) => {}
-            }
-        }
-    }
-
-    /// Reads the lines of `harness/reporter.mjs`.
-    pub(super) fn read_node(&mut self, bytes: &[u8]) {
-        #[derive(Deserialize)]
-        struct Line {
-            file: String,
-            names: Vec<String>,
-            #[serde(default)]
-            suite: bool,
-            state: String,
-            #[serde(default)]
-            kind: Option<String>,
-            #[serde(default)]
-            message: String,
-            #[serde(default)]
-            detail: String,
-        }
-        self.read = true;
-        for line in bytes[..bytes.len().min(MAX_BYTES)].split(|&byte| byte == b'\n') {
-            let Ok(line) = serde_json::from_slice::<Line>(line) else { continue };
-            let state = match line.state.as_str() {
-                "pass" => State::Passed,
-                "skipped" => State::Skipped,
-                _ => State::Failed,
-            };
-            // A suite is no test, unless something beside its tests failed in it.
-            if line.suite && (state != State::Failed || line.kind.as_deref() == Some("subtestsFailed")) {
-                continue;
-            }
-            let whole = line.names.is_empty();
-            let names: Vec<_> =
-                std::iter::once(line.file).chain(line.names).filter(|name| !name.is_empty()).collect();
-            let detail = head(&line.detail, MAX_TEXT).to_owned();
-            self.add(names.join(" > "), TestResult { state, message: line.message, detail, whole });
-        }
-        // A file that has tests of its own is judged by them; only its failure is a result beside theirs.
-        let files: BTreeSet<String> =
-            self.tests.keys().filter_map(|name| Some(name.split_once(" > ")?.0.to_owned())).collect();
-        self.tests.retain(|name, test| !(test.whole && test.state == State::Passed && files.contains(name)));
-    }
-
-    /// Reads the events of `go test -json` out of an output and gives back the output for people.
-    pub(super) fn read_go(&mut self, output: &str) -> String {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Line {
-            action: String,
-            package: Option<String>,
-            import_path: Option<String>,
-            test: Option<String>,
-            output: Option<String>,
-        }
-        let mut plain = String::with_capacity(output.len() / 2);
-        let mut said: BTreeMap<String, String> = BTreeMap::new();
-        let mut failed_in: BTreeSet<String> = BTreeSet::new();
-        for text in output.split_inclusive('\n') {
-            let Some(line) = text.starts_with('{').then(|| serde_json::from_str::<Line>(text).ok()).flatten()
-            else {
-                plain.push_str(text);
-                if let Some(package) = build_failure(text) {
-                    self.read = true;
-                    self.add(package.into(), TestResult::failed("the build failed", true));
-                }
-                continue;
-            };
-            self.read = true;
-            let package = line.package.or(line.import_path).unwrap_or_default();
-            let name = line.test.as_ref().map_or_else(|| package.clone(), |test| format!("{package}.{test}"));
-            if let Some(output) = &line.output {
-                plain.push_str(output);
-                append(said.entry(name.clone()).or_default(), output);
-            }
-            let state = match line.action.as_str() {
-                "pass" => State::Passed,
-                "fail" => State::Failed,
-                "skip" => State::Skipped,
-                _ => continue,
-            };
-            let whole = line.test.is_none();
-            if !whole && state == State::Failed {
-                failed_in.insert(package.clone());
-            }
-            // A package stands for its tests, unless it failed without one of them.
-            if whole && (state != State::Failed || failed_in.contains(&package)) {
-                continue;
-            }
-            let detail = said.remove(&name).unwrap_or_default();
-            self.add(name, TestResult { state, message: go_message(&detail), detail, whole });
-        }
-        plain
-    }
 }
 
 impl TestResult {
     pub(super) fn failed(message: &str, whole: bool) -> Self {
         Self { state: State::Failed, message: message.into(), detail: String::new(), whole }
-    }
-}
-
-/// The package of a line such as `FAIL\texample.com/x [build failed]`.
-fn build_failure(line: &str) -> Option<&str> {
-    let rest = line.strip_prefix("FAIL\t")?.trim_end();
-    rest.strip_suffix(" [build failed]").or_else(|| rest.strip_suffix(" [setup failed]"))
-}
-
-/// The first line of a Go test's output that is no frame around it.
-fn go_message(output: &str) -> String {
-    let frame = ["===", "---", "FAIL", "PASS", "ok "];
-    let mut lines = output.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.find(|line| !frame.iter().any(|start| line.starts_with(start))).unwrap_or_default().into()
-}
-
-/// Name and first guess of a `testcase`: passed, until a child says something else.
-fn junit_case(tag: &BytesStart) -> (String, TestResult) {
-    let (name, class, file) = (attribute(tag, "name"), attribute(tag, "classname"), attribute(tag, "file"));
-    let result =
-        TestResult { state: State::Passed, message: String::new(), detail: String::new(), whole: false };
-    if file.is_empty() {
-        return (
-            [class, name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("::"),
-            result,
-        );
-    }
-    // A file that could not be collected has no class; its own name is that of its module.
-    if class.is_empty() {
-        return (file, TestResult { whole: true, ..result });
-    }
-    let module = file.strip_suffix(".py").unwrap_or(&file).replace('/', ".");
-    let classes = class.strip_prefix(&module).unwrap_or_default().trim_start_matches('.');
-    let parts = std::iter::once(file.as_str()).chain(classes.split('.').filter(|part| !part.is_empty()));
-    (parts.chain([name.as_str()]).collect::<Vec<_>>().join("::"), result)
-}
-
-/// Takes over a child of a `testcase` that tells how it ended.
-fn junit_outcome(tag: &BytesStart, test: &mut TestResult) -> bool {
-    let state = match tag.name().as_ref() {
-        "failure" | "error" => State::Failed,
-        "skipped" => State::Skipped,
-        _ => return false,
-    };
-    if state >= test.state {
-        test.state = state;
-        test.message = attribute(tag, "message");
-    }
-    true
-}
-
-fn attribute(tag: &BytesStart, name: &str) -> String {
-    let found = tag.attributes().flatten().find(|attribute| attribute.key.as_ref() == name);
-    let value = found.map(|found| found.normalized_value(quick_xml::XmlVersion::Implicit1_0));
-    value.and_then(Result::ok).map(|value| head(&value, MAX_TEXT).to_owned()).unwrap_or_default()
-}
-
-/// The text of an event inside an element.
-fn xml_text(event: &Event) -> Option<String> {
-    match event {
-        Event::Text(text) => Some(text.to_string()),
-        Event::CData(text) => Some(text.to_string()),
-        Event::GeneralRef(reference) => match reference.resolve_char_ref() {
-            Ok(Some(c)) => Some(c.into()),
-            _ => quick_xml::escape::resolve_predefined_entity(reference.as_ref()).map(Into::into),
-        },
-        _ => None,
     }
 }
 
@@ -334,7 +136,7 @@ tests/test_gcd.py::test_xfail Skipped
     #[test]
     fn node_tests_carry_their_file_and_suites() {
         let mut report = Report::default();
-        report.read_node(NODE.as_bytes());
+        report.read_lines(NODE.as_bytes());
         assert_eq!(
             shown(&report),
             "\
@@ -390,7 +192,7 @@ example.com/g/sub Failed whole the build failed
     fn the_worse_of_two_results_stands() {
         let mut report = Report::default();
         let line = |state: &str| format!("{{\"file\":\"a\",\"names\":[\"t\"],\"state\":\"{state}\"}}\n");
-        report.read_node(format!("{}{}{}", line("pass"), line("fail"), line("pass")).as_bytes());
+        report.read_lines(format!("{}{}{}", line("pass"), line("fail"), line("pass")).as_bytes());
         assert_eq!(shown(&report), "a > t Failed\n");
     }
 
@@ -403,13 +205,13 @@ example.com/g/sub Failed whole the build failed
             for bytes in [text.as_bytes(), &[text.as_bytes(), &[0xff, 0xfe]].concat()] {
                 let mut report = Report::default();
                 report.read_junit(bytes);
-                report.read_node(bytes);
+                report.read_lines(bytes);
                 report.read_go(&String::from_utf8_lossy(bytes));
                 assert!(report.tests.len() < 10);
             }
         }
         let mut report = Report::default();
-        report.read_node(b"{\"file\":1}\n{\"file\":\"a\",\"names\":[\"t\"],\"state\":\"PASS\"}\n[]\n{{{{");
+        report.read_lines(b"{\"file\":1}\n{\"file\":\"a\",\"names\":[\"t\"],\"state\":\"PASS\"}\n[]\n{{{{");
         assert_eq!(shown(&report), "a > t Failed\n");
     }
 }

@@ -36,6 +36,7 @@ fn check(runner: Runner) -> Check {
         Runner::File => {
             return choose(&snapshot(&[("a.py", "")]), None, None, Some("a.py")).unwrap();
         }
+        other => unreachable!("{other:?} has tests of its own"),
     };
     choose(&snapshot(&[(file, "")]), Some(command), None, Some(file)).unwrap()
 }
@@ -144,7 +145,7 @@ fn the_check_is_the_users_then_the_workspaces_then_a_runner_then_the_file() {
         (&node, Some("npm test"), None, Some("gcd.js"), "User Command npm test"),
         (&script, Some("npm test"), None, Some("gcd.js"), "User Node npm test"),
         (&script, None, None, Some("gcd.js"), "Detected Node npm test"),
-        (&mocha, None, None, Some("gcd.js"), "Detected Node node --test"),
+        (&mocha, None, None, Some("gcd.js"), "Detected Mocha npm test"),
         (&go, None, None, Some("gcd.go"), "Detected Go go test ./..."),
         (&loose, None, None, Some("gcd.go"), "Run File run gcd.go"),
         (&mono, None, None, Some("web/a.js"), "Detected Node cd web && node --test"),
@@ -172,6 +173,37 @@ fn the_check_is_the_users_then_the_workspaces_then_a_runner_then_the_file() {
             Err(why) => why,
         };
         assert_eq!(shown, expect);
+    }
+}
+
+/// Files, target, runner and command.
+type Found<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
+#[test]
+fn each_runner_is_found_by_its_files() {
+    let package = |name: &str| format!(r#"{{"devDependencies":{{"{name}":"1"}}}}"#);
+    let (jest, vitest) = (package("jest"), package("vitest"));
+    let cases: &[Found] = &[
+        (&[("package.json", &jest), ("a.js", ""), ("a.test.js", "")], "a.js", "Jest jest"),
+        (&[("package.json", &vitest), ("a.ts", ""), ("a.test.ts", "")], "a.ts", "Vitest vitest run"),
+        (&[("package.json", "{}"), ("a.ts", ""), ("test/a.test.ts", "")], "a.ts", "TypeScript node --test"),
+        (&[("Cargo.toml", ""), ("src/lib.rs", "")], "src/lib.rs", "Cargo cargo test"),
+        (&[("x/Cargo.toml", ""), ("x/src/lib.rs", "")], "x/src/lib.rs", "Cargo cd x && cargo test"),
+        (&[("main.rs", "")], "main.rs", "File run main.rs"),
+        (&[("A.java", ""), ("ATest.java", "")], "A.java", "JUnit run the JUnit tests"),
+        (&[("CMakeLists.txt", "enable_testing()"), ("a.cpp", "")], "a.cpp", "CTest cmake --build . && ctest"),
+        (&[("CMakeLists.txt", "include(CTest)"), ("a.c", "")], "a.c", "CTest cmake --build . && ctest"),
+        (&[("CMakeLists.txt", "project(a)"), ("a.c", "")], "a.c", "File run a.c"),
+        (&[("lib/a.rb", ""), ("spec/a_spec.rb", "")], "lib/a.rb", "RSpec rspec"),
+        (&[("lib/a.rb", ""), ("test/a_test.rb", "")], "lib/a.rb", "Minitest run the minitest tests"),
+        (&[("src/A.php", ""), ("tests/ATest.php", "")], "src/A.php", "PhpUnit phpunit"),
+        (&[("src/A.php", ""), ("vendor/x/ATest.php", "")], "src/A.php", "File run src/A.php"),
+        (&[("a.sh", ""), ("test/a.bats", "")], "a.sh", "Bats bats -r ."),
+        (&[("test_x/a.py", "")], "test_x/a.py", "File run test_x/a.py"),
+    ];
+    for (files, target, expect) in cases {
+        let check = choose(&snapshot(files), None, None, Some(target)).unwrap();
+        assert_eq!(format!("{:?} {}", check.runner, check.command), *expect);
     }
 }
 
@@ -214,7 +246,7 @@ fn a_job_asks_for_reports_and_collects_them() {
             .any(|path| env("NODE_OPTIONS").contains(&format!("--test-reporter-destination={path} ")))
     );
     assert!(env("PYTHONPATH").ends_with("-hooks:/work/src"));
-    assert_eq!(job.files.len(), 3);
+    assert_eq!(job.files.len(), HOOKS.len());
     assert!(job.workspace.is_some_and(|files| files.contains("src/a.py")));
     assert_eq!(job.argv, ["sh", "-c", "python -m pytest -q"]);
     let again = check(Runner::Pytest).job("task", workspace);

@@ -56,9 +56,9 @@ pub(super) fn findings(seen: &Observation, snapshot: &Snapshot) -> Vec<Finding> 
     found
 }
 
-/// Python prints the innermost frame last, Node first.
+/// Python prints the innermost frame last, everyone else first. Go's tests name one place at a time.
 fn innermost_last(runner: Runner) -> bool {
-    runner != Runner::Node
+    matches!(runner, Runner::Pytest | Runner::Go | Runner::Command)
 }
 
 fn finding(place: &Place, message: String, related: Vec<Frame>) -> Finding {
@@ -220,9 +220,11 @@ fn python_frame(line: &str) -> Option<Located<'_>> {
 
 /// `PATH:LINE`, `PATH:LINE:COLUMN`, `PATH(LINE,COLUMN)` or `PATH: line LINE`, wherever it stands.
 fn located(line: &str) -> Option<Located<'_>> {
-    if let Some((path, rest)) = line.split_once(": line ")
+    // Bash, and Bats: `(in test file PATH, line LINE)`.
+    if let Some((path, rest)) = line.split_once(": line ").or_else(|| line.split_once(", line "))
         && let Some((number, rest)) = number(rest)
     {
+        let path = path.rsplit(" file ").next().unwrap_or(path);
         return Some((path.trim(), number, 1, message(rest)));
     }
     line.match_indices([':', '(']).find_map(|(at, mark)| {

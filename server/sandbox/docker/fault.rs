@@ -130,7 +130,7 @@ mod tests {
             let text = explain(&error, "creating the container", "img:1").to_string();
             assert!(text.contains(expect), "{text}");
         };
-        check(404, "No such image: img:1", "`opendevagent sandbox build`");
+        check(404, "No such image: img:1", "`docker pull img:1`");
         check(500, "write /var/lib/docker/x: no space left on device", "free some disk space");
         check(400, "exec: \"/usr/local/bin/opendevagent-runner\": no such file", "has no runner");
         check(400, "unknown or invalid runtime name: runsc", "`sandbox.runtime`");

@@ -12,11 +12,13 @@ export default async function* report(source) {
       open[data.nesting] = data.name;
     }
     if (type !== 'test:pass' && type !== 'test:fail') continue;
-    const file = data.file ? relative(process.cwd(), data.file) : '';
+    // typescript.sh has compiled the file from another.
+    const source = (path) => relative(process.cwd(), path).replace(/^\.opendevagent\/(.*)\.test\.mjs$/, '$1.ts');
+    const file = data.file ? source(data.file) : '';
     const whole = data.nesting === 0 && (data.name === data.file || data.name === file);
     const cause = data.details?.error?.cause ?? data.details?.error;
     yield `${JSON.stringify({
-      file: whole ? relative(process.cwd(), data.name) || data.name : file,
+      file: whole ? source(data.name) || data.name : file,
       names: whole ? [] : [...open.slice(0, data.nesting), data.name],
       suite: data.details?.type === 'suite',
       state: data.skip !== undefined || data.todo !== undefined ? 'skipped' : type.slice(5),
