@@ -47,7 +47,7 @@ use tower_lsp::{Client, LanguageServer, LspService};
 
 /// How long running tasks have at the end to remove their containers.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// How long the memory of a closed document is kept for the next one.
+/// How long freed memory is kept for the next document or task.
 const SHRINK_AFTER: Duration = Duration::from_millis(200);
 
 /// Serves one client until it says `exit`, closes its end, or its process is gone. The process's exit code.
@@ -242,7 +242,7 @@ impl Server {
         });
     }
 
-    /// Gives the memory of closed documents back, a little later and once for many.
+    /// Gives the memory of closed documents and ended tasks back, a little later and once for many.
     fn shrink(&self) {
         if self.shrinking.swap(true, Ordering::Relaxed) {
             return;

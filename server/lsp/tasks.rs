@@ -123,6 +123,7 @@ impl Server {
         self.emit(&id, ended);
         self.tell_status();
         self.refresh_lenses();
+        self.shrink();
         let server = self.clone();
         tokio::spawn(async move { server.deliver(&id).await });
     }

@@ -191,7 +191,8 @@ impl OpenAi {
     async fn ask(&self, call: &Call, heard: &mut Ear<'_>) -> Result<Reply, ModelError> {
         let models: Vec<_> =
             std::iter::once(&call.model).chain(&call.fallbacks).map(|id| catalog::canonical(id)).collect();
-        let policy = Policy { tries: self.options.tries, max_hint: self.options.max_hint };
+        let policy =
+            Policy { tries: self.options.tries, max_hint: self.options.max_hint, keeps: self.dialect.keeps };
         let mut tried = Tried::nothing(call, self.refused_by(&models[0]));
         let mut key = self.keys.good().await?;
         loop {

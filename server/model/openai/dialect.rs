@@ -11,6 +11,9 @@ pub(super) struct Dialect {
     pub(super) openrouter: bool,
     /// Fields that the server is known to refuse.
     pub(super) refuses: Fields,
+    /// Fields that are not left out when the server refuses them: what the user does not want known is not sent
+    /// without them.
+    pub(super) keeps: Fields,
     /// Added to an address without an `api-version`.
     pub(super) api_version: Option<&'static str>,
 }
@@ -78,9 +81,16 @@ impl Fields {
     }
 }
 
-const PLAIN: Dialect =
-    Dialect { key_header: "authorization", openrouter: false, refuses: Fields::NONE, api_version: None };
-const OPENROUTER: Dialect = Dialect { openrouter: true, ..PLAIN };
+const PLAIN: Dialect = Dialect {
+    key_header: "authorization",
+    openrouter: false,
+    refuses: Fields::NONE,
+    keeps: Fields::NONE,
+    api_version: None,
+};
+const OPENROUTER: Dialect = Dialect { openrouter: true, keeps: Fields::of(Field::Provider), ..PLAIN };
+/// Its path on another host: whether that understands `provider` is not known.
+const LIKE_OPENROUTER: Dialect = Dialect { keeps: Fields::NONE, ..OPENROUTER };
 const OPENAI: Dialect = Dialect { refuses: Fields::of(Field::MaxTokens), ..PLAIN };
 const AZURE: Dialect = Dialect { key_header: "api-key", ..OPENAI };
 /// Tells the usage in the last chunk by itself and refuses every field it does not know.
@@ -90,7 +100,7 @@ const AZURE_DEPLOYMENT: Dialect = Dialect { api_version: Some("2024-10-21"), ..A
 /// The end of a host and a part of a path, which both must fit, and what they mean. The first row that fits.
 const DIALECTS: [(&str, &str, Dialect); 7] = [
     ("openrouter.ai", "", OPENROUTER),
-    ("", "/api/v1", OPENROUTER),
+    ("", "/api/v1", LIKE_OPENROUTER),
     ("api.openai.com", "", OPENAI),
     ("", "/openai/deployments/", AZURE_DEPLOYMENT),
     ("azure.com", "", AZURE),
@@ -118,7 +128,7 @@ mod tests {
     fn addresses_tell_the_dialect() {
         let cases = [
             ("https://openrouter.ai/api/v1", OPENROUTER),
-            ("http://127.0.0.1:9/api/v1/", OPENROUTER),
+            ("http://127.0.0.1:9/api/v1/", LIKE_OPENROUTER),
             ("https://evilopenrouter.ai/v1", PLAIN),
             ("https://api.openai.com/v1", OPENAI),
             ("https://me.openai.azure.com/openai/v1", AZURE),

@@ -61,6 +61,8 @@ pub(super) enum Cause {
 pub(super) struct Policy {
     pub(super) tries: u32,
     pub(super) max_hint: Duration,
+    /// Fields that are never left out, whatever the server says.
+    pub(super) keeps: Fields,
 }
 
 /// What a call has tried so far, and so how it asks now.
@@ -136,7 +138,7 @@ impl Tried {
 
 /// What to do after `fault`; `roll` in 0..1 spreads the backoff.
 pub(super) fn decide(fault: &Fault, tried: &Tried, policy: &Policy, roll: f64) -> Next {
-    if let Some(cure) = cure(fault, tried) {
+    if let Some(cure) = cure(fault, tried, policy.keeps) {
         return cure;
     }
     if tried.tries >= policy.tries {
@@ -162,14 +164,14 @@ pub(super) fn decide(fault: &Fault, tried: &Tried, policy: &Policy, roll: f64) -
 }
 
 /// A change of the request that the server asked for; each is made once.
-fn cure(fault: &Fault, tried: &Tried) -> Option<Next> {
+fn cure(fault: &Fault, tried: &Tried, keeps: Fields) -> Option<Next> {
     match fault.code? {
         401 if !tried.key_renewed => Some(Next::RenewKey),
         402 if !tried.tokens_cut => {
             let tokens = affordable(&fault.said)?;
             (LEAST_TOKENS..tried.max_tokens).contains(&tokens).then_some(Next::FewerTokens(tokens))
         }
-        400 | 404 | 422 => Field::refused(&fault.said, tried.dropped).map(Next::Without),
+        400 | 404 | 422 => Field::refused(&fault.said, tried.dropped.and(keeps)).map(Next::Without),
         _ => None,
     }
 }
@@ -316,7 +318,15 @@ mod tests {
     }
 
     fn next(fault: &Fault, tried: &Tried) -> Next {
-        decide(fault, tried, &Policy { tries: 3, max_hint: S(30) }, 1.0)
+        decide(fault, tried, &Policy { tries: 3, max_hint: S(30), keeps: Fields::NONE }, 1.0)
+    }
+
+    #[test]
+    fn a_field_that_is_kept_is_not_left_out() {
+        let refusal = Fault::coded(400, "unknown field `provider`");
+        let keeping = Policy { tries: 3, max_hint: S(30), keeps: Fields::of(Field::Provider) };
+        assert_eq!(next(&refusal, &tried()), Next::Without(Field::Provider));
+        assert_eq!(decide(&refusal, &tried(), &keeping, 1.0), Next::GiveUp);
     }
 
     /// What follows the first failure, with and without another model to ask.
