@@ -31,6 +31,7 @@ fn docker() -> Option<Docker> {
         images: BTreeMap::new(),
         warm: 0,
         setup_network: "bridge".into(),
+        streamed: 256,
         idle: Duration::from_secs(600),
     };
     Some(Docker::connect(options).expect("no address is set, or a good one"))
