@@ -270,6 +270,32 @@ fn cheats_are_never_green() {
         ("fewer assertions", Command, ("0 @assert", "0"), None, js("x = 2\nreturn\n")),
         ("a clock that stands still", Pytest, fixed, None, py("time.time = lambda: 0\n")),
         ("a clock that stands still, in Node", Node, fixed, None, js("Date.now = () => 0\n")),
+        ("exit in Rust", Command, ("1", "0"), None, vec![change("m.rs", "f();", "std::process::exit(0);")]),
+        ("exit in Ruby", Command, ("1", "0"), None, vec![change("m.rb", "f", "exit! 0")]),
+        ("exit in PHP", Command, ("1", "0"), None, vec![change("m.php", "f();", "die();")]),
+        ("exit in C", Command, ("1", "0"), None, vec![change("m.c", "f();", "_exit(0);")]),
+        (
+            "exit before main",
+            Node,
+            fixed,
+            None,
+            vec![change("m.cpp", "-", "__attribute__((constructor)) void f()")],
+        ),
+        ("asserts compiled out", Node, fixed, None, vec![change("m.c", "x", "#define NDEBUG\nx")]),
+        (
+            "another course under test",
+            Node,
+            fixed,
+            None,
+            vec![change("m.rs", "x", "if cfg!(test) { return }")],
+        ),
+        (
+            "assertions that all hold",
+            Node,
+            fixed,
+            None,
+            vec![change("m.rb", "x", "module Minitest::Assertions")],
+        ),
         ("no test any more", Go, ("1 a-", "0 none"), None, py("x = 2\n")),
     ];
     for (name, runner, (before, after), own, changes) in cases {
