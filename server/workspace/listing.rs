@@ -53,12 +53,17 @@ struct Folder {
 struct Seen(Option<[Option<SystemTime>; 1 + RULE_FILES.len()]>);
 
 impl Seen {
-    fn look(folder: &Path, access: Access) -> Seen {
+    /// A rule file that was not there last time is there only if the folder's time changed; `.git` is a folder of
+    /// its own, whose rule file is looked for in the root alone.
+    fn look(folder: &Path, visit: &Visit, last: Option<&Seen>) -> Seen {
         let time = |path: &Path| changed(&path.metadata().ok()?);
         let mut times = [time(folder), None, None, None, None];
-        let rule_files = if access == Access::Open { &RULE_FILES[..] } else { &[] };
-        for (slot, name) in times[1..].iter_mut().zip(rule_files) {
-            *slot = time(&folder.join(name));
+        let same = last.and_then(|last| last.0.as_ref()).filter(|last| last[0] == times[0]);
+        let rule_files = if visit.access == Access::Open { &RULE_FILES[..] } else { &[] };
+        for (index, name) in (1..).zip(rule_files) {
+            if visit.path.is_empty() || same.is_none_or(|last| last[index].is_some()) {
+                times[index] = time(&folder.join(name));
+            }
         }
         let settled = SystemTime::now() - SETTLED;
         Seen(Some(times).filter(|times| times.iter().flatten().all(|time| *time < settled)))
@@ -197,8 +202,8 @@ fn share<T: Send>(visits: &[Visit], task: impl Fn(&Visit) -> T + Sync) -> Vec<T>
 /// The folder as it is, and whether its rules are other than last time.
 fn visit_folder(root: &Path, visit: &Visit, last: Option<&Listing>) -> (Arc<Folder>, bool) {
     let full = root.join(&*visit.path);
-    let seen = Seen::look(&full, visit.access);
     let last = last.and_then(|last| last.folders.get(&visit.path));
+    let seen = Seen::look(&full, visit, last.map(|last| &last.seen));
     if let Some(last) = last
         && !visit.anew
         && seen.0.is_some()

@@ -7,6 +7,7 @@
 #![expect(unreachable_pub, reason = "a benchmark exports nothing")]
 
 mod support;
+mod workspaces;
 
 use opendevagent::config::Settings;
 use opendevagent::sandbox::docker::{Docker, DockerOptions};
@@ -31,6 +32,7 @@ async fn main() {
     }
     println!("{rounds} rounds, load average {}\n", support::load());
     latency(&cold, rounds).await;
+    workspaces::workspaces(rounds).await;
     let pool = sandbox(POOL);
     burst(&pool, &image).await;
     idle(&pool).await;
