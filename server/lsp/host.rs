@@ -1,4 +1,4 @@
-//! What the server asks of the operating system: whether the editor still lives, and to take back freed memory.
+//! What the server asks of the operating system: whether the editor still lives, and to take freed memory back.
 
 /// Ends when the process is gone. Never, where there is no such process or the system cannot watch one: the editor
 /// may be on another machine, and then only the end of the input counts.
@@ -31,5 +31,15 @@ pub(super) fn give_memory_back() {
     // SAFETY: takes no pointer and may be called at any time from any thread.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Has large blocks go straight back when they are freed. glibc otherwise raises its own limit for that with each such
+/// block, and keeps what one flood of output took for the next.
+pub(super) fn return_large_blocks() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes plain integers and may be called at any time.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
     }
 }
