@@ -49,7 +49,9 @@ impl Engine {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let name = folder.path().file_name().unwrap().to_string_lossy().replace('.', "");
         let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-        Command::new("dockerd")
+        // In a network of its own: an engine without a bridge takes away the one that it finds.
+        Command::new("unshare")
+            .args(["--net", "dockerd"])
             .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin")
             .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
             .arg(format!("--host=unix://{}", path("engine.sock")))
@@ -126,7 +128,10 @@ impl Drop for Engine {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             println!("{}", log.lines().rev().take(30).collect::<Vec<_>>().join("\n"));
         }
-        let _ = Command::new("umount").arg("--lazy").arg(data(&self.folder)).status();
+        let networks = std::fs::read_dir(self.folder.path().join("exec/netns")).into_iter().flatten().flatten();
+        for mounted in networks.map(|entry| entry.path()).chain([data(&self.folder)]) {
+            let _ = Command::new("umount").arg("--lazy").arg(mounted).status();
+        }
     }
 }
 
