@@ -48,9 +48,10 @@ impl Parser<'_> {
     /// Reads the files of a unified diff; `path` is the file of hunks before the first file header. Without
     /// either it is an illustration.
     pub(super) fn unified(&mut self, path: Option<&str>, lines: &[Numbered<'_>]) -> Result<(), Refusal> {
-        const EXTENDED: [&str; 6] =
-            ["diff ", "index ", "new file ", "deleted file ", "old mode ", "new mode "];
-        let file = |lines: &[Numbered<'_>]| (0..lines.len()).find(|&at| header(&lines[at..]).is_some());
+        const EXTENDED: [&str; 7] =
+            ["diff ", "index ", "new file ", "deleted file ", "old mode ", "new mode ", "similarity index "];
+        let begins = |lines: &[Numbered<'_>]| header(lines).is_some() || renamed(lines).is_some();
+        let file = |lines: &[Numbered<'_>]| (0..lines.len()).find(|&at| begins(&lines[at..]));
         if path.is_none() && file(lines).is_none() {
             return Ok(());
         }
@@ -73,6 +74,9 @@ impl Parser<'_> {
                     }
                     (_, new) => path = new.map(check_path).transpose()?,
                 }
+            } else if let Some((from, to)) = renamed(rest) {
+                rest = &rest[2..];
+                self.push(Block::Move { from: check_path(bare(from))?, to: check_path(bare(to))? })?;
             } else if let (Some(path), true) = (&path, line.starts_with([' ', '+', '-', '@'])) {
                 rest = self.hunks(path, rest)?;
             } else if line.trim().is_empty() || EXTENDED.iter().any(|known| line.starts_with(known)) {
@@ -138,6 +142,12 @@ fn added<'l>(lines: &'l [Numbered<'l>]) -> Result<(String, &'l [Numbered<'l>]), 
 pub(super) fn header<'l>(lines: &[Numbered<'l>]) -> Option<(&'l str, &'l str)> {
     let [(_, old), (_, new), ..] = lines else { return None };
     Some((old.strip_prefix("--- ")?, new.strip_prefix("+++ ")?))
+}
+
+/// The old and the new name, if `lines` begin with git's lines for a renamed file.
+fn renamed<'l>(lines: &[Numbered<'l>]) -> Option<(&'l str, &'l str)> {
+    let [(_, from), (_, to), ..] = lines else { return None };
+    Some((from.strip_prefix("rename from ")?, to.strip_prefix("rename to ")?))
 }
 
 /// The path of one side of a file header; `None` for `/dev/null`.

@@ -211,6 +211,21 @@ fn v4a_and_unified_diffs() {
     reply_refused(&files, &patch.replace("@@ def g():", "@@"), "(lines 2, 6)");
 }
 
+#[test]
+fn unified_diffs_rename() {
+    let files = [("a.py", "x\ny\n"), ("b.py", "b\n")];
+    let rename = "diff --git a/a.py b/c.py\nsimilarity index 90%\nrename from a.py\nrename to c.py\n";
+    let moved = |text: &str| [("a.py".to_owned(), None), ("c.py".to_owned(), Some(text.to_owned()))];
+    assert_eq!(after(&files, &format!("```diff\n{rename}```\n")), moved("x\ny\n"));
+    let edited = format!("{rename}--- a/a.py\n+++ b/c.py\n@@ -1,2 +1,2 @@\n-x\n+z\n y\n");
+    assert_eq!(after(&files, &format!("```diff\n{edited}```\n")), moved("z\ny\n"));
+    let deleted = "--- a/b.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n";
+    let seen = after(&files, &format!("```diff\n{deleted}{rename}```\n"));
+    assert_eq!(seen.len(), 3, "a rename after a deletion is not lost: {seen:?}");
+    reply_refused(&files, &format!("```diff\n{}```\n", rename.replace("c.py", "b.py")), "b.py exists");
+    reply_refused(&files, &format!("```diff\n{}```\n", rename.replace("to c.py", "to ../c.py")), "leaves");
+}
+
 /// Answers put together at random are read or refused, and name only paths that were checked.
 #[test]
 fn any_answer_is_read_or_refused() {
