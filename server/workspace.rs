@@ -162,6 +162,9 @@ impl Snapshot {
     /// # Errors
     /// When the root is no directory that can be read any more.
     pub fn relisted(&self) -> std::io::Result<Self> {
+        if self.listing.is_fresh() {
+            return Ok(self.clone());
+        }
         Ok(Self { listing: listing::of(&self.root, &self.exclude)?, ..self.clone() })
     }
 

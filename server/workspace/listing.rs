@@ -13,13 +13,15 @@ use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A listing has at most this many folders and files; what is beyond is not there for anybody.
 const MAX_FOLDERS: usize = 200_000;
 const MAX_FILES: usize = 1_000_000;
 /// A folder that changed less than this before it was read may change again without its time telling.
 const SETTLED: Duration = Duration::from_secs(2);
+/// A listing that was begun this lately is as good as a new one, which would take about as long to read.
+const FRESH: Duration = Duration::from_millis(20);
 /// Workspaces whose listings are kept.
 const KEPT: usize = 4;
 /// Fewer folders than this are not worth a thread.
@@ -33,6 +35,7 @@ pub(super) struct Listing {
     pub(super) files: usize,
     /// False when it ends at a limit: what is beyond was not looked at.
     pub(super) complete: bool,
+    begun: Instant,
 }
 
 #[derive(Debug)]
@@ -115,7 +118,8 @@ impl Listing {
     fn read(root: &Path, exclude: &[String], last: Option<&Listing>) -> Listing {
         let above = Rules::new(root, exclude);
         let mut level = vec![Visit { path: "".into(), access: Access::Open, above, anew: last.is_none() }];
-        let mut listing = Listing { folders: BTreeMap::new(), files: 0, complete: true };
+        let mut listing =
+            Listing { folders: BTreeMap::new(), files: 0, complete: true, begun: Instant::now() };
         while !level.is_empty() {
             let found = share(&level, |visit| visit_folder(root, visit, last));
             let mut next = Vec::new();
@@ -137,6 +141,10 @@ impl Listing {
             level = next;
         }
         listing
+    }
+
+    pub(super) fn is_fresh(&self) -> bool {
+        self.begun.elapsed() < FRESH
     }
 
     /// Paths of the open files.

@@ -128,7 +128,8 @@ impl Drop for Engine {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             println!("{}", log.lines().rev().take(30).collect::<Vec<_>>().join("\n"));
         }
-        let networks = std::fs::read_dir(self.folder.path().join("exec/netns")).into_iter().flatten().flatten();
+        let networks =
+            std::fs::read_dir(self.folder.path().join("exec/netns")).into_iter().flatten().flatten();
         for mounted in networks.map(|entry| entry.path()).chain([data(&self.folder)]) {
             let _ = Command::new("umount").arg("--lazy").arg(mounted).status();
         }
