@@ -11,6 +11,7 @@ mod deliver;
 mod framing;
 mod from_proto;
 mod host;
+mod published;
 mod requests;
 mod session;
 mod show;
@@ -36,12 +37,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::lsp_types::{
-    CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, ConfigurationItem,
+    CodeAction, CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, ConfigurationItem,
     DidChangeConfigurationParams, DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams,
     DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams,
     DocumentDiagnosticParams, DocumentDiagnosticReport, DocumentDiagnosticReportResult, ExecuteCommandParams,
     FullDocumentDiagnosticReport, InitializeParams, InitializeResult, InitializedParams, MessageType,
-    PublishDiagnosticsParams, Registration, RelatedFullDocumentDiagnosticReport, ServerInfo, WorkspaceFolder,
+    PublishDiagnosticsParams, Registration, RelatedFullDocumentDiagnosticReport, ServerInfo,
 };
 use tower_lsp::{Client, LanguageServer, LspService};
 
@@ -274,7 +275,7 @@ impl LanguageServer for Server {
         let mut session = self.session();
         session.editor = Arc::new(editor);
         session.settings = raw.pointer("/initializationOptions/settings").cloned();
-        session.folders = folders(params.workspace_folders.as_deref().unwrap_or_default());
+        session.folders = from_proto::folders(params.workspace_folders.as_deref().unwrap_or_default());
         if session.folders.is_empty() {
             let root = raw.get("rootUri").and_then(Value::as_str).and_then(from_proto::path);
             session.folders.extend(root);
@@ -308,13 +309,28 @@ impl LanguageServer for Server {
     async fn did_open(&self, params: DidOpenTextDocumentParams) {
         let document = params.text_document;
         let uri = document.uri.as_str().to_owned();
-        self.session().open(uri, document.version, document.language_id, &document.text);
+        let key = from_proto::key(&uri);
+        let mut session = self.session();
+        session.open(uri, document.version, document.language_id, &document.text);
+        if session.findings.contains_key(&key) {
+            // Where their lines end is known only now.
+            self.publish(&session, &key);
+        }
         self.changed.notify_waiters();
     }
 
     async fn did_change(&self, params: DidChangeTextDocumentParams) {
         let document = params.text_document;
-        self.session().change(document.uri.as_str(), document.version, params.content_changes);
+        let key = from_proto::key(document.uri.as_str());
+        let mut session = self.session();
+        let withdrawn = session.change(&key, document.version, params.content_changes);
+        if withdrawn {
+            self.publish(&session, &key);
+        }
+        drop(session);
+        if withdrawn {
+            self.refresh_lenses();
+        }
         self.changed.notify_waiters();
     }
 
@@ -334,10 +350,10 @@ impl LanguageServer for Server {
     }
 
     async fn did_change_workspace_folders(&self, params: DidChangeWorkspaceFoldersParams) {
-        let removed = folders(&params.event.removed);
+        let removed = from_proto::folders(&params.event.removed);
         let mut session = self.session();
         session.folders.retain(|folder| !removed.contains(folder));
-        session.folders.extend(folders(&params.event.added));
+        session.folders.extend(from_proto::folders(&params.event.added));
         session.workshops.retain(|folder, _| !removed.contains(folder));
     }
 
@@ -359,6 +375,10 @@ impl LanguageServer for Server {
         Ok(Some(actions::actions(&self.session(), uri, params.range, &params.context)))
     }
 
+    async fn code_action_resolve(&self, action: CodeAction) -> Result<CodeAction> {
+        Ok(action)
+    }
+
     async fn code_lens(&self, params: CodeLensParams) -> Result<Option<Vec<CodeLens>>> {
         Ok(Some(actions::lenses(&self.session(), params.text_document.uri.as_str())))
     }
@@ -378,9 +398,4 @@ impl LanguageServer for Server {
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {
         self.execute(params).map(Some)
     }
-}
-
-/// The folders that are directories on this machine.
-fn folders(folders: &[WorkspaceFolder]) -> Vec<std::path::PathBuf> {
-    folders.iter().filter_map(|folder| from_proto::path(folder.uri.as_str())).collect()
 }

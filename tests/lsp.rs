@@ -492,6 +492,39 @@ async fn findings_become_diagnostics_until_the_file_is_closed() {
 }
 
 #[tokio::test]
+async fn findings_follow_the_text_until_their_line_changes() {
+    let models = Models::start(&[("debugger", FINDINGS)]).await;
+    let mut editor = Editor::start(plain(), options(&models)).await;
+    editor.open("a.py", "python", "# a\n    x = 1\n").await;
+    editor.begin("review", "a.py").await;
+    editor.expect("textDocument/publishDiagnostics").await;
+    editor.expect("window/showMessage").await;
+    let lenses = json!({"textDocument": {"uri": editor.uri("a.py")}});
+    // Nothing is published for a line above, so the next to come is about the line itself.
+    for (version, line, text) in [(2, 0, "# above\n"), (3, 2, "y")] {
+        let at = json!({"line": line, "character": 0});
+        let change = json!({"range": {"start": at, "end": at}, "text": text});
+        let document = json!({"uri": editor.uri("a.py"), "version": version});
+        editor
+            .notify("textDocument/didChange", json!({"textDocument": document, "contentChanges": [change]}))
+            .await;
+    }
+    let published = editor.expect("textDocument/publishDiagnostics").await;
+    assert_eq!(published["params"]["diagnostics"], json!([]));
+    assert_eq!(editor.request("textDocument/codeLens", lenses).await.unwrap(), json!([]));
+    editor.quit().await;
+}
+
+#[tokio::test]
+async fn a_code_action_is_resolved_as_it_is() {
+    let models = Models::start(&[]).await;
+    let mut editor = Editor::start(plain(), options(&models)).await;
+    let action = json!({"title": "Review", "kind": "refactor"});
+    assert_eq!(editor.request("codeAction/resolve", action.clone()).await.unwrap(), action);
+    editor.quit().await;
+}
+
+#[tokio::test]
 async fn findings_are_pulled_by_clients_that_can_be_told_to() {
     let models = Models::start(&[("debugger", FINDINGS)]).await;
     let capabilities =

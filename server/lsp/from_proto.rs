@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tower_lsp::jsonrpc::Error;
-use tower_lsp::lsp_types::{self, Diagnostic, Range};
+use tower_lsp::lsp_types::{self, Diagnostic, Range, WorkspaceFolder};
 use url::Url;
 
 /// Instructions and other words of the user may have this many bytes.
@@ -124,6 +124,11 @@ fn only<T: serde::de::DeserializeOwned>(command: &str, mut arguments: Vec<Value>
 
 pub(super) fn wrong(command: &str, why: impl std::fmt::Display) -> Error {
     Error::invalid_params(format!("opendevagent.{command}: {why}"))
+}
+
+/// The folders that are directories on this machine.
+pub(super) fn folders(folders: &[WorkspaceFolder]) -> Vec<PathBuf> {
+    folders.iter().filter_map(|folder| path(folder.uri.as_str())).collect()
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 
 use super::capabilities::Editor;
 use super::from_proto;
+use super::published::{Edited, Published};
 use super::tasks::Workshop;
 use crate::agent::task::{Report, Task};
-use crate::event::{Action, Finding, Phase};
+use crate::event::{Action, Phase};
 use crate::text;
 use crate::verdict::Level;
 use crate::workspace::{Document, Documents};
@@ -82,33 +83,38 @@ pub(super) enum Offer {
     Discarded,
 }
 
-/// The findings of one task in one document.
-#[derive(Clone, Debug)]
-pub(super) struct Published {
-    pub(super) task: String,
-    pub(super) root: PathBuf,
-    /// The document's version that the findings are about.
-    pub(super) version: Option<i32>,
-    pub(super) findings: Vec<Finding>,
-}
-
 impl Session {
     pub(super) fn open(&mut self, uri: String, version: i32, language: String, text: &str) {
         let document = Document { version, language, text: ropey::Rope::from_str(text), uri };
         self.documents.insert(from_proto::key(&document.uri), document);
     }
 
-    /// Performs the changes of one `textDocument/didChange`. A document that is not open is left alone.
-    pub(super) fn change(&mut self, uri: &str, version: i32, changes: Vec<TextDocumentContentChangeEvent>) {
+    /// Performs the changes of one `textDocument/didChange`. A document that is not open is left alone. Whether
+    /// findings are out of date by it.
+    pub(super) fn change(
+        &mut self,
+        key: &str,
+        version: i32,
+        changes: Vec<TextDocumentContentChangeEvent>,
+    ) -> bool {
         let encoding = self.editor.encoding;
-        let Some(document) = self.documents.get_mut(&from_proto::key(uri)) else { return };
+        let Some(document) = self.documents.get_mut(key) else { return false };
+        let mut published = self.findings.get_mut(key);
+        let mut withdrawn = false;
         document.version = version;
         for change in changes {
+            let lines = document.text.len_lines();
             let range = change
                 .range
                 .map(|range| (from_proto::position(range.start), from_proto::position(range.end)));
             text::rope_change(&mut document.text, range, &change.text, encoding);
+            if let Some(published) = &mut published {
+                let moved = document.text.len_lines() as i32 - lines as i32;
+                published.version = Some(version);
+                withdrawn |= published.follow(&Edited::new(change.range, &change.text, moved));
+            }
         }
+        withdrawn
     }
 
     /// Adds a task and cancels the unfinished one of the same action on the same document, if any.

@@ -2,7 +2,8 @@
 //! so a slow client holds up nobody but itself.
 
 use super::Server;
-use super::session::{Entry, Published, Session};
+use super::published::Published;
+use super::session::{Entry, Session};
 use crate::event::{Event, Kind, Phase, Stage, lines};
 use crate::sandbox::Status;
 use serde_json::{Value, json};

@@ -1,7 +1,8 @@
 //! Ours in LSP's words: URIs, text edits, workspace edits, diagnostics.
 
 use super::capabilities::Editor;
-use super::session::{Published, document_key};
+use super::published::Published;
+use super::session::document_key;
 use crate::agent::patch::FileChange;
 use crate::event::{Finding, Severity};
 use crate::text::{self, Encoding, Lines};
