@@ -344,7 +344,6 @@ impl LanguageServer for Server {
         }
         session.failing.remove(&key);
         session.documents.remove(&key);
-        drop(session);
         self.changed.notify_waiters();
         self.shrink();
     }
