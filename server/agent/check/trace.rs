@@ -105,10 +105,25 @@ impl Reader<'_> {
         let mut stack: Vec<Place> = Vec::new();
         let mut python = false;
         let mut headline = "";
+        // Rust says why it panicked on the line after the place, and warns in the form of its errors.
+        let (mut panicked, mut warning) = (false, false);
         for line in lines {
             let trimmed = line.trim_start();
-            let frame = trimmed.starts_with("File \"") || trimmed.starts_with("at ");
+            warning = !trimmed.is_empty() && (warning || line.starts_with("warning"));
+            // PHP names the place again at the end.
+            if warning || trimmed.starts_with("thrown in ") {
+                continue;
+            }
+            if std::mem::replace(&mut panicked, line.contains(" panicked at ")) && !panicked {
+                headline = line;
+                Self::close(&mut stack, &mut python, headline, &mut found);
+                continue;
+            }
+            let frame = ["File \"", "at ", "#"].iter().any(|start| trimmed.starts_with(start));
             python |= trimmed.starts_with("File \"");
+            if let Some((said, _)) = line.split_once(" in /").filter(|(said, _)| said.contains("Uncaught ")) {
+                headline = said;
+            }
             if let Some(place) = self.place(line, "") {
                 // A Go frame ends in an offset.
                 if frame || place.rest.is_empty() || place.rest.starts_with("+0x") {
@@ -203,7 +218,7 @@ fn frames(places: &[Place]) -> Vec<Frame> {
 fn is_error(line: &str) -> bool {
     let head = line.split([':', ' ']).next().unwrap_or_default();
     ["Error", "Exception", "Exit", "Interrupt", "Warning"].iter().any(|end| head.ends_with(end))
-        || line.starts_with("panic:")
+        || ["panic:", "error:", "error[", "✘ [ERROR] "].iter().any(|start| line.starts_with(start))
         || line.starts_with("Uncaught")
         || line.starts_with("Exception in thread")
 }
@@ -218,8 +233,15 @@ fn python_frame(line: &str) -> Option<Located<'_>> {
     Some((path, number, 1, rest.split_once("in ").map_or("", |(_, name)| name)))
 }
 
-/// `PATH:LINE`, `PATH:LINE:COLUMN`, `PATH(LINE,COLUMN)` or `PATH: line LINE`, wherever it stands.
+/// `PATH:LINE`, `PATH:LINE:COLUMN`, `PATH(LINE,COLUMN)`, `PATH: line LINE` or `in PATH on line LINE`, wherever it stands.
 fn located(line: &str) -> Option<Located<'_>> {
+    // PHP, which puts the message first.
+    if let Some((before, rest)) = line.rsplit_once(" on line ")
+        && let Some((said, path)) = before.rsplit_once(" in ")
+        && let Some((number, _)) = number(rest)
+    {
+        return Some((path, number, 1, said.trim()));
+    }
     // Bash, and Bats: `(in test file PATH, line LINE)`.
     if let Some((path, rest)) = line.split_once(": line ").or_else(|| line.split_once(", line "))
         && let Some((number, rest)) = number(rest)

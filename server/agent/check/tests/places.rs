@@ -16,6 +16,8 @@ fn failures_stand_on_the_users_lines() {
         "Main.java",
         "x.ts",
         "run.sh",
+        "a.rs",
+        "a.php",
     ];
     let snapshot = snapshot(&files.map(|path| (path, lines.as_str())));
     let pytest = "def test_gcd():\n>       boom(3)\n\ntests/test_gcd.py:15: \n_ _ _\n    def boom(x):\n>       raise ValueError(x)\nE       ValueError: 3\n\nsrc/gcd.py:8: ValueError\n/usr/lib/python3/x.py:9: in f\n";
@@ -48,6 +50,22 @@ fn failures_stand_on_the_users_lines() {
         assert_eq!(shown(&observation), *expect, "{detail}");
     }
     let outputs = [
+        (
+            "warning: unused variable: `y`\n --> a.rs:1:9\n  |\n1 | let y = 1;\n\nerror[E0308]: mismatched types\n --> a.rs:2:17\n  |\n2 |     let x: u8 = \"s\";\n\nerror: aborting due to 1 previous error\n",
+            "a.rs:2 error[E0308]: mismatched types",
+        ),
+        (
+            "\nthread 'main' (7) panicked at a.rs:3:7:\ncalled `Option::unwrap()` on a `None` value\nnote: run with `RUST_BACKTRACE=1`\n",
+            "a.rs:3 called `Option::unwrap()` on a `None` value",
+        ),
+        (
+            "PHP Fatal error:  Uncaught Exception: no in /work/a.php:3\nStack trace:\n#0 /work/a.php(5): f()\n#1 {main}\n  thrown in /work/a.php on line 3\n",
+            "a.php:3 PHP Fatal error:  Uncaught Exception: no < a.php:5",
+        ),
+        (
+            "PHP Parse error:  syntax error, unexpected token \";\" in /work/a.php on line 2\n",
+            "a.php:2 PHP Parse error:  syntax error, unexpected token \";\"",
+        ),
         (
             "Traceback (most recent call last):\n  File \"/work/tests/test_gcd.py\", line 2, in <module>\n    f()\n  File \"/work/src/gcd.py\", line 7, in f\n    1/0\nZeroDivisionError: division by zero\n",
             "src/gcd.py:7 ZeroDivisionError: division by zero < tests/test_gcd.py:2",
