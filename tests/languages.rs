@@ -114,6 +114,54 @@ async fn every_language_says_hello_and_keeps_its_exit_code() {
     docker.shutdown().await;
 }
 
+/// A program that fails, and the line that it must be shown at.
+const FAILURES: &[(&[(&str, &str)], u32)] = &[
+    (&[("a.py", "x = 1\ndef f():\n    return 1 / 0\nf()\n")], 3),
+    (&[("a.js", "const x = 1;\nfunction f() {\n  throw new Error('no');\n}\nf();\n")], 3),
+    (&[("a.ts", "const x: number = 1;\nfunction f(): void {\n  throw new Error('no');\n}\nf();\n")], 3),
+    (&[("b.ts", "const x: number = 1;\nconst y = ;\n")], 2),
+    (
+        &[(
+            "Main.java",
+            "public class Main {\n  public static void main(String[] a) {\n    a[2] = null;\n  }\n}\n",
+        )],
+        3,
+    ),
+    (
+        &[("Bad.java", "class Bad {\n  public static void main(String[] a) {\n    int x = \"s\";\n  }\n}\n")],
+        3,
+    ),
+    (&[("a.go", "package main\n\nfunc main() {\n\tvar x []int\n\tx[2] = 1\n}\n")], 5),
+    (&[("b.go", "package main\n\nfunc main() {\n\tvar x int = \"s\"\n\t_ = x\n}\n")], 4),
+    (&[("a.rs", "fn main() {\n    let x: Option<u8> = None;\n    x.unwrap();\n}\n")], 3),
+    (&[("b.rs", "fn main() {\n    let x: u8 = \"s\";\n}\n")], 2),
+    (&[("b.c", "int main(void) {\n    return x;\n}\n")], 2),
+    (&[("b.cpp", "int main() {\n    return x;\n}\n")], 2),
+    (&[("a.rb", "def f\n  raise 'no'\nend\nf\n")], 2),
+    (&[("a.php", "<?php\nfunction f() {\n  throw new Exception('no');\n}\nf();\n")], 3),
+    (&[("b.php", "<?php\n$x = ;\n")], 2),
+    (&[("a.sh", "set -e\nno_such_command\n")], 2),
+];
+
+#[tokio::test]
+async fn every_language_names_the_line_of_an_error() {
+    if docker().is_none() {
+        return;
+    }
+    let mut wrong = Vec::new();
+    for (files, line) in FAILURES {
+        let (path, _) = files[0];
+        let project = Project::new(files, None, path);
+        let seen = project.run(&[]).await;
+        let findings = seen.findings(&project.snapshot);
+        let place = findings.first().map(|found| (found.path.as_str(), found.line));
+        if seen.passes() || place != Some((path, *line)) {
+            wrong.push(format!("{path}: {place:?}\n{}", seen.excerpt(2000)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
 /// A project with a bug: its files, the edit that repairs it, and what must be seen.
 struct Case {
     name: &'static str,
