@@ -2,13 +2,14 @@
 //!
 //! Needs Docker and the built image: `OPENDEVAGENT_DOCKER_TESTS=1`.
 
+use crate::support::engine_options;
 use opendevagent::agent::check::{Check, Evidence, Observation, choose, judge};
 use opendevagent::agent::patch::FileChange;
-use opendevagent::sandbox::docker::{Docker, DockerOptions};
+use opendevagent::config::Settings;
+use opendevagent::sandbox::docker::Docker;
 use opendevagent::sandbox::{Limits, Sandbox};
 use opendevagent::verdict::Verdict;
 use opendevagent::workspace::{Documents, Snapshot};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Path, what is replaced, what by.
@@ -34,30 +35,12 @@ impl Project {
         let snapshot =
             Snapshot::take(folder.path(), &Documents::default(), &[]).expect("the folder can be read");
         let check = choose(&snapshot, command, None, Some(target)).expect("the target can be run");
-        let limits = Limits {
-            cpus: 1.0,
-            memory_mib: 512,
-            network: "none",
-            timeout: Duration::from_secs(60),
-            pids: 128,
-            output_kib: 1024,
-            scratch_mib: 256,
-        };
-        let options = DockerOptions {
-            host: None,
-            limits,
-            runtime: "runc".into(),
-            images: BTreeMap::new(),
-            streamed: 256,
-            warm: 0,
-            idle: Duration::from_secs(600),
-            setup_network: "bridge".into(),
-        };
+        let limits = Limits { timeout: Duration::from_secs(60), ..Settings::default().sandbox_limits() };
         Self {
             _folder: folder,
             snapshot,
             check,
-            docker: Docker::connect(options).expect("these tests need Docker"),
+            docker: Docker::connect(engine_options(limits)).expect("these tests need Docker"),
         }
     }
 

@@ -3,38 +3,16 @@
 //! Needs Docker and the built images: `OPENDEVAGENT_DOCKER_TESTS=1`.
 
 use crate::check::{Edit, Project, shown};
+use crate::support::{self, engine_options};
 use opendevagent::agent::check::{State, TestResult};
-use opendevagent::sandbox::docker::{Docker, DockerOptions};
-use opendevagent::sandbox::{Limits, Sandbox, Status, language};
-use std::collections::BTreeMap;
-use std::time::Duration;
+use opendevagent::config::Settings;
+use opendevagent::sandbox::docker::Docker;
+use opendevagent::sandbox::{Sandbox, Status, language};
 
 /// An engine with the limits users get, where the tests with Docker are asked for.
 fn docker() -> Option<Docker> {
-    if std::env::var_os("OPENDEVAGENT_DOCKER_TESTS").is_none_or(|value| value != "1") {
-        eprintln!("skipped: OPENDEVAGENT_DOCKER_TESTS is not 1");
-        return None;
-    }
-    let limits = Limits {
-        cpus: 1.0,
-        memory_mib: 512,
-        network: "none",
-        timeout: Duration::from_secs(300),
-        pids: 128,
-        output_kib: 1024,
-        scratch_mib: 256,
-    };
-    let options = DockerOptions {
-        host: None,
-        limits,
-        runtime: "runc".into(),
-        images: BTreeMap::new(),
-        warm: 0,
-        setup_network: "bridge".into(),
-        streamed: 256,
-        idle: Duration::from_secs(600),
-    };
-    Some(Docker::connect(options).expect("no address is set, or a good one"))
+    let connect = || Docker::connect(engine_options(Settings::default().sandbox_limits()));
+    support::docker().then(|| connect().expect("no address is set, or a good one"))
 }
 
 /// By language: a program that greets with its arguments and its input, and one that ends with 3.

@@ -5,9 +5,9 @@ mod engine;
 mod pool;
 mod workspace;
 
+use crate::support::engine_options;
 use opendevagent::sandbox::docker::{Docker, DockerOptions};
 use opendevagent::sandbox::{Job, JobFile, Limits, Outcome, Sandbox, SandboxError, Status, image, language};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -21,16 +21,7 @@ fn options() -> DockerOptions {
         output_kib: 64,
         scratch_mib: 32,
     };
-    DockerOptions {
-        host: None,
-        limits,
-        runtime: "runc".into(),
-        images: BTreeMap::new(),
-        streamed: 256,
-        warm: 0,
-        idle: Duration::from_secs(600),
-        setup_network: "bridge".into(),
-    }
+    engine_options(limits)
 }
 
 /// Built by the first test that needs it, unless it is there.

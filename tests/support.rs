@@ -1,6 +1,8 @@
 //! A workspace from a fixture, and the real program run in it as a user would, with a home of its own.
 
 use crate::model_server::ModelServer;
+use opendevagent::sandbox::Limits;
+use opendevagent::sandbox::docker::DockerOptions;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -21,6 +23,20 @@ pub fn docker() -> bool {
         skipped("needs OPENDEVAGENT_DOCKER_TESTS=1");
     }
     wanted
+}
+
+/// The engine of this machine with these limits, and nothing else out of the ordinary; no container is kept ready.
+pub fn engine_options(limits: Limits) -> DockerOptions {
+    DockerOptions {
+        host: None,
+        limits,
+        runtime: "runc".into(),
+        images: BTreeMap::new(),
+        streamed: 256,
+        warm: 0,
+        idle: Duration::from_secs(600),
+        setup_network: "bridge".into(),
+    }
 }
 
 /// Says that a test did nothing; `tests/run` counts these lines.
