@@ -1,0 +1,148 @@
+//! What the client asks for and tells, one short handler each. A handler changes the session before its first wait,
+//! spawns what takes time, and answers.
+
+use super::capabilities::Editor;
+use super::{Server, actions, from_proto, to_proto};
+use serde_json::Value;
+use std::sync::{Arc, PoisonError};
+use tower_lsp::LanguageServer;
+use tower_lsp::jsonrpc::Result;
+use tower_lsp::lsp_types::{
+    CodeAction, CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, DidChangeConfigurationParams,
+    DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams, DidCloseTextDocumentParams,
+    DidOpenTextDocumentParams, DidSaveTextDocumentParams, DocumentDiagnosticParams, DocumentDiagnosticReport,
+    DocumentDiagnosticReportResult, ExecuteCommandParams, FullDocumentDiagnosticReport, InitializeParams,
+    InitializeResult, InitializedParams, RelatedFullDocumentDiagnosticReport, ServerInfo,
+};
+
+impl LanguageServer for Server {
+    async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
+        let raw = std::mem::take(&mut *self.introduction.lock().unwrap_or_else(PoisonError::into_inner));
+        let editor = Editor::new(&raw);
+        let capabilities = editor.answer();
+        let mut session = self.session();
+        session.editor = Arc::new(editor);
+        session.settings = raw.pointer("/initializationOptions/settings").cloned();
+        session.folders = from_proto::folders(params.workspace_folders.as_deref().unwrap_or_default());
+        if session.folders.is_empty() {
+            let root = raw.get("rootUri").and_then(Value::as_str).and_then(from_proto::path);
+            session.folders.extend(root);
+        }
+        drop(session);
+        if let Some(process) = params.process_id {
+            self.watch(process);
+        }
+        let version = Some(env!("CARGO_PKG_VERSION").into());
+        let server_info = Some(ServerInfo { name: "opendevagent".into(), version });
+        Ok(InitializeResult { capabilities, server_info })
+    }
+
+    async fn initialized(&self, _params: InitializedParams) {
+        let editor = self.session().editor.clone();
+        if editor.configuration {
+            self.pull_settings();
+        }
+        if editor.register_configuration {
+            self.register_configuration();
+        }
+        self.tell_status();
+        self.sweep();
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        self.root.cancel();
+        Ok(())
+    }
+
+    async fn did_open(&self, params: DidOpenTextDocumentParams) {
+        let document = params.text_document;
+        let uri = document.uri.as_str().to_owned();
+        let key = from_proto::key(&uri);
+        let mut session = self.session();
+        session.open(uri, document.version, document.language_id, &document.text);
+        if session.findings.contains_key(&key) {
+            // Where their lines end is known only now.
+            self.publish(&session, &key);
+        }
+        self.changed.notify_waiters();
+    }
+
+    async fn did_change(&self, params: DidChangeTextDocumentParams) {
+        let document = params.text_document;
+        let key = from_proto::key(document.uri.as_str());
+        let mut session = self.session();
+        let withdrawn = session.change(&key, document.version, params.content_changes);
+        if withdrawn {
+            self.publish(&session, &key);
+        }
+        drop(session);
+        if withdrawn {
+            self.refresh_lenses();
+        }
+        self.changed.notify_waiters();
+    }
+
+    async fn did_save(&self, _params: DidSaveTextDocumentParams) {}
+
+    async fn did_close(&self, params: DidCloseTextDocumentParams) {
+        let key = from_proto::key(params.text_document.uri.as_str());
+        let mut session = self.session();
+        if session.findings.remove(&key).is_some() {
+            self.publish(&session, &key);
+        }
+        session.failing.remove(&key);
+        session.documents.remove(&key);
+        self.changed.notify_waiters();
+        self.shrink();
+    }
+
+    async fn did_change_workspace_folders(&self, params: DidChangeWorkspaceFoldersParams) {
+        let removed = from_proto::folders(&params.event.removed);
+        let mut session = self.session();
+        session.folders.retain(|folder| !removed.contains(folder));
+        session.folders.extend(from_proto::folders(&params.event.added));
+        session.workshops.retain(|folder, _| !removed.contains(folder));
+    }
+
+    async fn did_change_configuration(&self, params: DidChangeConfigurationParams) {
+        let pull = self.session().editor.configuration;
+        match params.settings {
+            Value::Object(mut settings) if !settings.is_empty() => match settings.remove("opendevagent") {
+                Some(Value::Object(section)) => self.configure(section),
+                _ => self.configure(settings),
+            },
+            // The client only says that something has changed.
+            _ if pull => self.pull_settings(),
+            _ => {}
+        }
+    }
+
+    async fn code_action(&self, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
+        let uri = params.text_document.uri.as_str();
+        Ok(Some(actions::actions(&self.session(), uri, params.range, &params.context)))
+    }
+
+    async fn code_action_resolve(&self, action: CodeAction) -> Result<CodeAction> {
+        Ok(action)
+    }
+
+    async fn code_lens(&self, params: CodeLensParams) -> Result<Option<Vec<CodeLens>>> {
+        Ok(Some(actions::lenses(&self.session(), params.text_document.uri.as_str())))
+    }
+
+    async fn diagnostic(&self, params: DocumentDiagnosticParams) -> Result<DocumentDiagnosticReportResult> {
+        let session = self.session();
+        let key = from_proto::key(params.text_document.uri.as_str());
+        let items = session.findings.get(&key).map_or_else(Vec::new, |published| {
+            to_proto::diagnostics(published, &key, &session.documents, &session.editor)
+        });
+        let full_document_diagnostic_report = FullDocumentDiagnosticReport { result_id: None, items };
+        let report =
+            RelatedFullDocumentDiagnosticReport { related_documents: None, full_document_diagnostic_report };
+        Ok(DocumentDiagnosticReportResult::Report(DocumentDiagnosticReport::Full(report)))
+    }
+
+    async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {
+        self.execute(params).map(Some)
+    }
+}
