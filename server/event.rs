@@ -118,6 +118,17 @@ pub enum Note {
     Error,
 }
 
+/// What a run took and printed: for people and charts, no verdict depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Measured {
+    pub command: String,
+    pub duration_ms: u64,
+    pub cpu_ms: u64,
+    pub peak_memory_bytes: u64,
+    /// The end of what it printed, standard output first.
+    pub output: String,
+}
+
 /// One event of one task; `seq` has no gaps.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
@@ -159,6 +170,7 @@ pub enum Kind {
         status: Status,
         exit_code: Option<i32>,
         tests: Option<Tests>,
+        measured: Box<Measured>,
     },
     Found {
         path: String,

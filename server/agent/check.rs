@@ -19,7 +19,7 @@ mod runner;
 mod tests;
 mod trace;
 
-pub(super) use report::tail;
+pub(super) use report::{head, tail};
 
 pub use apart::Apart;
 pub(super) use detect::is_test;
@@ -325,12 +325,12 @@ impl Observation {
         let failed = self.tests.iter().filter(|(_, test)| test.state == State::Failed);
         for (name, test) in failed {
             let text = if test.detail.is_empty() { &test.message } else { &test.detail };
-            let _ = write!(out, "\nFAILED {name}\n{}\n", report::head(text, 2000));
+            let _ = write!(out, "\nFAILED {name}\n{}\n", head(text, 2000));
             if out.len() > max / 2 {
                 break;
             }
         }
-        let out = report::head(&out, max).to_owned();
+        let out = head(&out, max).to_owned();
         let both = [("stderr", &self.stderr), ("stdout", &self.stdout)];
         both.iter().filter(|(_, text)| !text.trim().is_empty()).fold(out, |mut out, (name, text)| {
             let room = max.saturating_sub(out.len() + name.len() + 4);

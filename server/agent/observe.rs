@@ -4,13 +4,15 @@ use super::check::{self, Check, Observation};
 use super::patch::FileChange;
 use super::pipeline::Seen;
 use super::{Attempt, Work};
-use crate::event::{Action, Kind, Note, Phase, Stage};
-use crate::sandbox::{SandboxError, Status};
+use crate::event::{Action, Kind, Measured, Note, Phase, Stage};
+use crate::sandbox::{Outcome, SandboxError, Status};
 use crate::verdict::{Level, Verdict};
 use std::time::Duration;
 
 /// A suite that takes longer is begun with the tests that use what changed.
 const SLOW: Duration = Duration::from_secs(5);
+/// Bytes of each stream of a run that an event carries.
+const SHOWN: usize = 8 << 10;
 
 /// What the runs of a proposal came to.
 struct Judged {
@@ -221,7 +223,21 @@ impl Work<'_> {
             status: outcome.status,
             exit_code: outcome.exit_code,
             tests: observation.observed.tests,
+            measured: Box::new(measured(&check.command, &outcome)),
         });
         Ok(observation)
+    }
+}
+
+/// What is kept of a run for people; the end of what it printed says why it failed.
+fn measured(command: &str, outcome: &Outcome) -> Measured {
+    let printed = [outcome.stdout.trim_end(), outcome.stderr.trim_end()];
+    let output = printed.into_iter().filter(|text| !text.is_empty()).map(|text| check::tail(text, SHOWN));
+    Measured {
+        command: command.to_owned(),
+        duration_ms: outcome.duration_ms,
+        cpu_ms: outcome.cpu_ms,
+        peak_memory_bytes: outcome.peak_memory_bytes,
+        output: output.collect::<Vec<_>>().join("\n"),
     }
 }

@@ -1,6 +1,6 @@
 //! How a task's end becomes its report.
 
-use super::check::tail;
+use super::check::{head, tail};
 use super::pipeline::End;
 use super::task::{Change, EditRecord, Proposal, Report, Round, Stop};
 use super::{Attempt, Work, patch};
@@ -32,6 +32,7 @@ impl Report {
         discreet::hide_in(&mut self.findings);
         for round in &mut self.history {
             round.reason = redact(&round.reason);
+            round.diff = redact(&round.diff);
         }
     }
 
@@ -213,11 +214,21 @@ fn record(change: &FileChange) -> EditRecord {
     }
 }
 
+/// The first lines of a diff, no more than are kept of a run's output.
+fn beginning(diff: &str) -> String {
+    if diff.len() <= MAX_SHOWN {
+        return diff.to_owned();
+    }
+    let lines = head(diff, MAX_SHOWN).rfind('\n').map_or(0, |at| at + 1);
+    format!("{}… cut here\n", &diff[..lines])
+}
+
 fn round(index: usize, attempt: &Attempt) -> Round {
     Round {
         attempt: index as u32 + 1,
         level: attempt.verdict.level,
         reason: attempt.verdict.reason.clone(),
         files: attempt.changes.iter().map(|change| change.path.clone()).collect(),
+        diff: beginning(&diff(&attempt.changes)),
     }
 }

@@ -176,6 +176,8 @@ pub struct Round {
     pub level: Level,
     pub reason: String,
     pub files: Vec<String>,
+    /// Its unified diff, as far as one reads on a screen.
+    pub diff: String,
 }
 
 /// What a task cost.

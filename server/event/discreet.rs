@@ -41,17 +41,18 @@ fn hidden(kind: Kind) -> Kind {
             hide_in(&mut findings);
             Kind::Found { path, findings }
         }
+        Kind::Ran { stage, status, exit_code, tests, mut measured } => {
+            measured.command = redact(&measured.command);
+            measured.output = redact(&measured.output);
+            Kind::Ran { stage, status, exit_code, tests, measured }
+        }
         Kind::Ended { phase, mut verdict, message } => {
             if let Some(verdict) = &mut verdict {
                 hide_in_verdict(verdict);
             }
             Kind::Ended { phase, verdict, message: redact(&message) }
         }
-        Kind::Said { .. }
-        | Kind::Waiting { .. }
-        | Kind::Phase { .. }
-        | Kind::Ran { .. }
-        | Kind::Usage { .. } => kind,
+        Kind::Said { .. } | Kind::Waiting { .. } | Kind::Phase { .. } | Kind::Usage { .. } => kind,
     }
 }
 

@@ -87,7 +87,13 @@ mod tests {
 
     #[test]
     fn tests_passed_only_when_tests_ran() {
-        let ran = |status, exit_code, tests| Kind::Ran { stage: Stage::After, status, exit_code, tests };
+        let ran = |status, exit_code, tests| Kind::Ran {
+            stage: Stage::After,
+            status,
+            exit_code,
+            tests,
+            measured: Box::default(),
+        };
         let tests = |run, passed, failed| Some(Tests { run, passed, failed, skipped: run - passed - failed });
         check(&ran(Status::Ok, Some(0), tests(3, 3, 0)), Some("✓ All tests passed!"));
         check(&ran(Status::Ok, Some(0), tests(0, 0, 0)), Some("✓ Executed with exit code 0, no test ran"));

@@ -67,7 +67,7 @@ fn append(to: &mut String, text: &str) {
 }
 
 /// At most `max` bytes from the start, cut between characters.
-pub(super) fn head(text: &str, max: usize) -> &str {
+pub(in crate::agent) fn head(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
     &text[..end.unwrap_or(0)]
 }
