@@ -47,6 +47,7 @@ impl LanguageServer for Server {
         }
         self.tell_status();
         self.sweep();
+        self.shrink();
     }
 
     async fn shutdown(&self) -> Result<()> {

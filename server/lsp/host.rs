@@ -24,14 +24,47 @@ pub(super) async fn process_end(_process: u32) {
     std::future::pending().await
 }
 
-/// Gives freed memory back to the system. glibc keeps what lies below the top of its heaps; other allocators need no
-/// telling.
+/// Gives back what is not in use: freed memory, and the pages of code and constants that only start-up or a past task
+/// needed. The system reads those again from the program's file, most often from its cache, when they are touched.
 pub(super) fn give_memory_back() {
+    // glibc keeps what lies below the top of its heaps; other allocators need no telling.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: takes no pointer and may be called at any time from any thread.
     unsafe {
         libc::malloc_trim(0);
     }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the callback has the type that the loader calls, and takes no data.
+    unsafe {
+        libc::dl_iterate_phdr(Some(forget_constant_pages), std::ptr::null_mut());
+    }
+}
+
+/// Drops the pages of one loaded object that were never written. Writable segments stay: what the loader relocated
+/// in them is in no file.
+#[cfg(target_os = "linux")]
+unsafe extern "C" fn forget_constant_pages(
+    object: *mut libc::dl_phdr_info,
+    _size: usize,
+    _data: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: the loader gives a description that is valid during the call, with so many headers.
+    let (base, headers) = unsafe {
+        let object = &*object;
+        (object.dlpi_addr, std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)))
+    };
+    // SAFETY: takes a plain integer.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    for header in headers.iter().filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_W == 0) {
+        let first = (base + header.p_vaddr) as usize & !(page - 1);
+        let end = (base + header.p_vaddr + header.p_memsz) as usize;
+        // SAFETY: the range is a read-only mapping of a file, so its pages come back as they were. The vDSO, which is
+        // none, refuses or gives the same pages again.
+        unsafe {
+            libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_DONTNEED);
+        }
+    }
+    0
 }
 
 /// Has large blocks go straight back when they are freed. glibc otherwise raises its own limit for that with each such

@@ -158,6 +158,7 @@ impl Server {
             tokio::time::sleep(SWEEP_AFTER).await;
             let loaded = server.load(None);
             wiring::sandbox(&loaded.settings).sweep().await;
+            server.shrink();
         });
     }
 
