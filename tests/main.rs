@@ -12,6 +12,7 @@ mod languages;
 mod lsp;
 mod model;
 mod model_server;
+mod properties;
 mod real_model;
 mod sandbox;
 mod secrets;
