@@ -117,8 +117,7 @@ pub async fn run(
     for (path, findings) in by_path {
         emit(Kind::Found { path: path.into(), findings });
     }
-    let message = report.summary();
-    emit(Kind::Ended { phase: report.phase, verdict: report.verdict.clone().map(Box::new), message });
+    emit(report.ended());
     report
 }
 

@@ -206,7 +206,7 @@ async fn examine(args: DoctorArgs, loaded: &Loaded) -> u8 {
     if args.fix {
         engine::prepare(loaded, None, args.yes).await;
     }
-    let checks = doctor::examine(loaded, Some(Path::new("."))).await;
+    let checks = doctor::examine(loaded, Some(Path::new(".")), None).await;
     if args.json {
         print_json(&json!({ "checks": checks }));
     } else {

@@ -8,7 +8,7 @@ use crate::model::openai::{LocalServer, find_local};
 use crate::model::{Model, ModelError};
 use crate::sandbox::Sandbox;
 use crate::sandbox::setup;
-use crate::wiring;
+use crate::wiring::{self, AskKey};
 use crate::workspace::{Documents, Snapshot};
 use serde::Serialize;
 use std::fmt;
@@ -31,13 +31,17 @@ impl Check {
         Self { name, ok: true, message: message.into(), remedy: None }
     }
 
-    /// The messages of our errors end in the remedy, behind the last semicolon.
     fn problem(name: &'static str, error: &str) -> Self {
-        let (message, remedy) = match error.rsplit_once("; ") {
-            Some((message, remedy)) => (message.to_owned(), Some(remedy.to_owned())),
-            None => (error.to_owned(), None),
-        };
+        let (message, remedy) = remedy(error);
         Self { name, ok: false, message, remedy }
+    }
+}
+
+/// What is wrong, and what to do: our errors end in the remedy, behind the last semicolon.
+pub fn remedy(error: &str) -> (String, Option<String>) {
+    match error.rsplit_once("; ") {
+        Some((message, remedy)) => (message.to_owned(), Some(remedy.to_owned())),
+        None => (error.to_owned(), None),
     }
 }
 
@@ -51,10 +55,11 @@ impl fmt::Display for Check {
     }
 }
 
-/// Looks at settings, model and key, sandbox and image, editors. Asks the network, changes nothing.
-pub async fn examine(loaded: &Loaded, workspace: Option<&Path>) -> Vec<Check> {
+/// Looks at settings, model and key, sandbox and image, editors. Asks the network, changes nothing. `ask` is where
+/// an editor keeps the key.
+pub async fn examine(loaded: &Loaded, workspace: Option<&Path>, ask: Option<AskKey>) -> Vec<Check> {
     let mut checks = vec![settings(loaded)];
-    match wiring::connect(loaded, None, nobody()) {
+    match wiring::connect(loaded, ask, nobody()) {
         Ok(connected) => {
             let model: Arc<dyn Model> = connected.ports.model.clone();
             let (model, local, sandboxed) =

@@ -188,5 +188,8 @@ pub enum Kind {
         phase: Phase,
         verdict: Option<Box<Verdict>>,
         message: String,
+        /// What stopped it: `key`, `model`, `sandbox`, `budget` and the like.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stop: Option<&'static str>,
     },
 }

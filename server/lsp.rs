@@ -56,6 +56,8 @@ where
         .custom_method("$/setTrace", Server::set_trace)
         .custom_method("opendevagent/tasks", Server::list_tasks)
         .custom_method("opendevagent/task", Server::one_task)
+        .custom_method("opendevagent/proposal", Server::one_proposal)
+        .custom_method("opendevagent/again", Server::run_again)
         .custom_method("opendevagent/setKey", Server::set_key)
         .custom_method("opendevagent/doctor", Server::doctor)
         .finish();

@@ -449,6 +449,8 @@ async fn a_client_with_opt_ins_reviews_and_follows() {
             break;
         }
     }
+    let decided = editor.expect("opendevagent/event").await;
+    assert_eq!((&decided["params"]["text"], &decided["params"]["seq"]), (&json!("Discarded"), &json!(seq)));
     editor.quit().await;
 }
 

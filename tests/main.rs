@@ -19,3 +19,4 @@ mod secrets;
 mod setup;
 mod support;
 mod tidy;
+mod views;

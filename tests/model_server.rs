@@ -68,6 +68,8 @@ struct Shared {
     seen: Mutex<Seen>,
     changed: Condvar,
     script: Mutex<Script>,
+    /// The only key that is taken; none: all are.
+    key: Option<String>,
 }
 
 #[derive(Default)]
@@ -85,12 +87,22 @@ pub struct ModelServer {
 impl ModelServer {
     /// Answers each call with what `script` says.
     pub fn start(script: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
+        Self::open(None, script)
+    }
+
+    /// Refuses whoever comes without this key.
+    pub fn guarded(key: &str, script: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
+        Self::open(Some(format!("Bearer {key}")), script)
+    }
+
+    fn open(key: Option<String>, script: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
             changed: Condvar::new(),
             script: Mutex::new(Box::new(script)),
+            key,
         });
         let server = Self { address, shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
@@ -156,11 +168,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// One connection: one request, one answer, closed.
 fn serve(mut stream: TcpStream, shared: &Shared) {
     let Some((line, headers, body)) = read_request(&mut stream) else { return };
+    let request = Request { headers, body: serde_json::from_slice(&body).unwrap_or_default() };
+    if shared.key.is_some() && request.header("authorization") != shared.key.as_deref() {
+        let _ = say(&mut stream, &request, &Answer::Status(401, "No auth credentials found".into()));
+        return;
+    }
     if line.starts_with("GET ") {
         let _ = respond(&mut stream, 200, "application/json", json!({"data": []}).to_string().as_bytes());
         return;
     }
-    let request = Request { headers, body: serde_json::from_slice(&body).unwrap_or_default() };
     lock(&shared.seen).requests.push(request.clone());
     shared.changed.notify_all();
     let answer = lock(&shared.script)(&request);

@@ -100,7 +100,7 @@ async fn the_editor_never_sees_the_key() {
         let client = json!({"events": true, "status": true});
         let mut editor = Editor::start(json!({}), json!({"client": client, "settings": settings})).await;
         let set = editor.request("opendevagent/setKey", json!({"key": ODD_KEY})).await.unwrap();
-        assert_eq!(set, json!({"ok": true, "message": "0 models: "}));
+        assert_eq!(set, json!({"ok": true, "message": "0 models: ", "refused": false}));
         editor.open("gcd.py", "python", "def gcd(a, b):\n    return a\n").await;
         for command in ["plan", "generate", "review"] {
             let task = editor.begin(command, "gcd.py").await;

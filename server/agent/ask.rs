@@ -4,7 +4,7 @@ use super::budget::{self, Tally};
 use super::task::Stop;
 use super::{AgentOptions, EXCERPT_BYTES, Work, context, patch, role};
 use crate::event::{Kind, Note};
-use crate::model::{Agent, Call, Finish, Heard, Message, ModelError, Reply, Usage, price};
+use crate::model::{Agent, Call, Finish, Heard, Message, Reply, Usage, price};
 use crate::workspace::TextError;
 use patch::FileChange;
 use std::pin::pin;
@@ -28,8 +28,11 @@ impl Work<'_> {
         let prompt = messages.iter().map(|message| price::tokens(&message.content)).sum();
         let models: Vec<_> =
             std::iter::once(&options.model).chain(&options.fallbacks).map(String::as_str).collect();
-        let max_tokens = budget::answer_tokens(&self.ports.options, &self.spent.total, prompt, &models)
-            .map_err(Stop::Budget)?;
+        let limit = &self.ports.options;
+        let usd = self.task.usd.unwrap_or(limit.usd_per_task);
+        let max_tokens =
+            budget::answer_tokens(limit.tokens_per_task, usd, &self.spent.total, prompt, &models)
+                .map_err(Stop::Budget)?;
         let tally = Arc::new(Tally::of(Call {
             agent,
             model: options.model,
@@ -77,7 +80,7 @@ impl Work<'_> {
             tokio::select! {
                 biased;
                 reply = &mut answer => {
-                    return reply.map_err(|error: ModelError| Stop::Model(error.to_string()));
+                    return reply.map_err(Stop::from);
                 }
                 () = tally.over.notified() => return Err(Stop::Budget(format!(
                     "the {} wrote more than the {} tokens that were left for it; raise `budget.tokensPerTask` or \

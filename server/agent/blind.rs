@@ -35,7 +35,7 @@ impl Work<'_> {
         match self.write_tests().await {
             Ok(anew) => Ok(Seen::Tested { anew }),
             // The proposal stands without them, unless the user has had enough.
-            Err(Stop::Model(why) | Stop::Budget(why)) => {
+            Err(Stop::Key(why) | Stop::Model(why) | Stop::Budget(why)) => {
                 self.note(Note::Warning, format!("no tests were written for it: {why}"));
                 Ok(Seen::Tested { anew: false })
             }

@@ -1,6 +1,5 @@
 //! What a task may still spend, and what a call under way has spent so far. Nothing here waits.
 
-use super::Options;
 use crate::model::{Call, Heard, Usage, price};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -13,33 +12,34 @@ const LEAST_ANSWER: u64 = 256;
 /// No tokeniser makes fewer tokens of a text than one of so many bytes, but for long runs of blanks.
 const BYTES_PER_TOKEN: usize = 8;
 
-/// The tokens that the answer to `prompt` tokens may have, so that the budget holds. `models` are those that
+/// The tokens that the answer to `prompt` tokens may have, so that the task keeps to `tokens` and `usd` in all. `models` are those that
 /// may answer: the dearest counts.
 ///
 /// # Errors
 /// When the budget does not cover a useful answer; says what to raise.
 pub(super) fn answer_tokens(
-    options: &Options,
+    tokens: u64,
+    usd: f64,
     spent: &Usage,
     prompt: u64,
     models: &[&str],
 ) -> Result<u32, String> {
     let used = spent.prompt_tokens + spent.completion_tokens;
-    let left = options.tokens_per_task.saturating_sub(used + prompt);
+    let left = tokens.saturating_sub(used + prompt);
     if left < LEAST_ANSWER {
         return Err(format!(
             "the next call needs about {} tokens, {used} of {} are used; raise `budget.tokensPerTask` to go on",
             prompt + LEAST_ANSWER,
-            options.tokens_per_task
+            tokens
         ));
     }
-    if spent.cost_usd >= options.usd_per_task {
+    if spent.cost_usd >= usd {
         return Err(format!(
             "the task has cost ${:.4}, its budget is ${:.2}; raise `budget.usdPerTask` to go on",
-            spent.cost_usd, options.usd_per_task
+            spent.cost_usd, usd
         ));
     }
-    let dollars = options.usd_per_task - spent.cost_usd;
+    let dollars = usd - spent.cost_usd;
     let (per_prompt, per_answer) = models
         .iter()
         .filter_map(|model| price::per_token(model))
@@ -49,7 +49,7 @@ pub(super) fn answer_tokens(
         return Err(format!(
             "the next call may cost ${:.4}, ${dollars:.4} of ${:.2} are left; raise `budget.usdPerTask` to go on",
             prompt as f64 * per_prompt + LEAST_ANSWER as f64 * per_answer,
-            options.usd_per_task
+            usd
         ));
     }
     let affordable = if affordable.is_finite() { affordable as u64 } else { u64::MAX };
@@ -119,9 +119,8 @@ mod tests {
     use super::*;
 
     fn granted(tokens: u64, usd: f64, spent: (u64, f64), model: &str) -> Result<u32, String> {
-        let options = Options { tokens_per_task: tokens, usd_per_task: usd, ..Options::default() };
         let spent = Usage { prompt_tokens: spent.0, cost_usd: spent.1, ..Usage::default() };
-        answer_tokens(&options, &spent, 1_000, &["local", model])
+        answer_tokens(tokens, usd, &spent, 1_000, &["local", model])
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::check::{head, tail};
 use super::pipeline::End;
 use super::task::{Change, EditRecord, Proposal, Report, Round, Stop};
 use super::{Attempt, Work, patch};
-use crate::event::{Action, Phase, discreet};
+use crate::event::{Action, Kind, Phase, discreet};
 use crate::model::redact::redact;
 use crate::text;
 use crate::verdict::{Level, Verdict};
@@ -33,6 +33,16 @@ impl Report {
         for round in &mut self.history {
             round.reason = redact(&round.reason);
             round.diff = redact(&round.diff);
+        }
+    }
+
+    /// The last event of the task.
+    pub fn ended(&self) -> Kind {
+        Kind::Ended {
+            phase: self.phase,
+            verdict: self.verdict.clone().map(Box::new),
+            message: self.summary(),
+            stop: self.stop.as_ref().map(Stop::about),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::agent::patch::FileChange;
 use crate::event::{Action, Finding, Phase};
-use crate::model::{Agent, Usage};
+use crate::model::{Agent, ModelError, Usage};
 use crate::verdict::{Level, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub struct Task {
     pub diagnostics: Vec<Given>,
     /// The plan to follow, as Markdown.
     pub plan: Option<String>,
+    /// US dollars it may cost, where the user said so for this task alone.
+    pub usd: Option<f64>,
 }
 
 impl Task {
@@ -47,7 +49,14 @@ impl Task {
             check: None,
             diagnostics: Vec::new(),
             plan: None,
+            usd: None,
         }
+    }
+
+    /// The same wish once more.
+    pub fn anew(self) -> Self {
+        let Self { id, nonce, .. } = Self::new(self.action, self.root.clone());
+        Self { id, nonce, ..self }
     }
 
     /// One line for people, e.g. `fix src/gcd.py:12`.
@@ -209,6 +218,9 @@ pub enum Stop {
     Cancelled,
     #[error("{0}")]
     Usage(String),
+    /// No key, or one that was refused.
+    #[error("{0}")]
+    Key(String),
     #[error("{0}")]
     Model(String),
     #[error("{0}")]
@@ -224,11 +236,33 @@ impl Stop {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Model(_) => 3,
+            Self::Key(_) | Self::Model(_) => 3,
             Self::Sandbox(_) => 4,
             Self::Stale(_) => 5,
             Self::Budget(_) => 6,
             Self::Cancelled => 130,
+        }
+    }
+
+    /// What it is about, for editors: they offer what mends it.
+    pub fn about(&self) -> &'static str {
+        match self {
+            Self::Usage(_) => "usage",
+            Self::Key(_) => "key",
+            Self::Model(_) => "model",
+            Self::Sandbox(_) => "sandbox",
+            Self::Stale(_) => "stale",
+            Self::Budget(_) => "budget",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<ModelError> for Stop {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::NoKey(_) | ModelError::Auth(_) => Self::Key(error.to_string()),
+            _ => Self::Model(error.to_string()),
         }
     }
 }

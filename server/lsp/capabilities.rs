@@ -56,6 +56,8 @@ pub(super) struct Editor {
     pub(super) events: bool,
     pub(super) credentials: bool,
     pub(super) status: bool,
+    /// The client tells the user itself how tasks end, from the events.
+    pub(super) ends: bool,
 }
 
 impl Editor {
@@ -97,6 +99,7 @@ impl Editor {
             events: yes("/initializationOptions/client/events"),
             credentials: yes("/initializationOptions/client/credentials"),
             status: yes("/initializationOptions/client/status"),
+            ends: yes("/initializationOptions/client/ends") && yes("/initializationOptions/client/events"),
         }
     }
 

@@ -55,6 +55,9 @@ impl Server {
         let editor = self.session().editor.clone();
         let level = report.verdict.as_ref().map(|verdict| verdict.level);
         if level == Some(Level::Failing) {
+            if editor.ends {
+                return;
+            }
             self.warn(format!("{}: {}", task.title(), report.summary()));
         } else if editor.review {
             self.ask_for_review(id, &task, &report).await;
@@ -66,6 +69,7 @@ impl Server {
     /// A task without edits: the user hears of it when something went wrong or nothing else was shown.
     fn tell_end(&self, report: &Report) {
         match (report.phase, &report.stop) {
+            _ if self.session().editor.ends => {}
             (_, Some(Stop::Cancelled)) => {}
             (Phase::Failed, _) => self.show(MessageType::ERROR, report.summary()),
             _ if report.text.is_none() => self.show(MessageType::INFO, report.summary()),
@@ -74,6 +78,17 @@ impl Server {
     }
 
     async fn ask_for_review(&self, id: &str, task: &Task, report: &Report) {
+        let answer = self.client.send_request::<Review>(self.proposal(task, report)).await;
+        match answer.as_ref().ok().and_then(|answer| answer.get("decision")?.as_str()) {
+            Some("apply") => self.apply(id).await,
+            Some("discard") => self.discard(id),
+            // Later, no answer, or one we do not know: the code action stands.
+            _ => {}
+        }
+    }
+
+    /// What a client needs to show a proposal.
+    pub(super) fn proposal(&self, task: &Task, report: &Report) -> Value {
         let files: Vec<Value> = {
             let session = self.session();
             let file = |change: &FileChange| {
@@ -84,14 +99,7 @@ impl Server {
             };
             report.proposal.changes.iter().filter_map(|change| file(&change.file)).collect()
         };
-        let params = json!({"task": id, "title": task.title(), "verdict": report.verdict, "files": files});
-        let answer = self.client.send_request::<Review>(params).await;
-        match answer.as_ref().ok().and_then(|answer| answer.get("decision")?.as_str()) {
-            Some("apply") => self.apply(id).await,
-            Some("discard") => self.discard(id),
-            // Later, no answer, or one we do not know: the code action stands.
-            _ => {}
-        }
+        json!({"task": task.id, "title": task.title(), "verdict": report.verdict, "files": files})
     }
 
     async fn ask_by_message(&self, id: &str, task: &Task, report: &Report) {
@@ -121,6 +129,7 @@ impl Server {
             entry.offer = Offer::Discarded;
         }
         self.clear_findings(session, id);
+        self.note(id, "Discarded".into());
     }
 
     /// Applies a standing proposal, or tells why not. A second call meanwhile does nothing.
@@ -166,8 +175,7 @@ impl Server {
         }
         let again = self.ask(MessageType::WARNING, message, &["Run again"]).await;
         if let (Some("Run again"), Some(key)) = (again.as_deref(), key) {
-            let id = uuid::Uuid::now_v7().to_string();
-            self.begin(Task { id, ..task }, key, None);
+            self.begin(task.anew(), key, None);
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) fn given(diagnostic: &Diagnostic) -> Given {
 
 /// The folder that holds a file: the innermost of the workspace's, else the file's own directory.
 pub(super) fn root(folders: &[PathBuf], file: &Path) -> Option<PathBuf> {
-    let holding = folders.iter().filter(|folder| file.starts_with(folder) && file != folder.as_path());
+    let holding = folders.iter().filter(|folder| file.starts_with(folder));
     holding
         .max_by_key(|folder| folder.components().count())
         .cloned()
@@ -61,6 +61,8 @@ pub(super) struct Arguments {
     pub(super) language: Option<String>,
     pub(super) framework: Option<String>,
     pub(super) check: Option<String>,
+    /// US dollars the task may cost, instead of `budget.usdPerTask`.
+    pub(super) budget: Option<f64>,
 }
 
 impl Arguments {
@@ -80,6 +82,11 @@ impl Arguments {
             if words.as_ref().is_some_and(|words| words.len() > MAX_WORDS) {
                 return Err(wrong(command, format!("`{name}` is longer than {MAX_WORDS} bytes")));
             }
+        }
+        if let Some(dollars) = arguments.budget
+            && !(dollars.is_finite() && dollars > 0.0)
+        {
+            return Err(wrong(command, format!("`budget` must be a sum of US dollars, it is {dollars}")));
         }
         if let Some(Range { start, end }) = arguments.range
             && start > end
@@ -152,6 +159,7 @@ mod tests {
         check("/w/a.py", "/w");
         check("/w/in/deep/a.py", "/w/in");
         check("/w2/a.py", "/w2");
+        check("/w/in", "/w/in");
     }
 
     #[test]
@@ -178,6 +186,8 @@ mod tests {
         check(json!([{"uri": uri, "ragne": 1}]), "unknown field `ragne`");
         check(json!([{"uri": 3}]), "expected a string");
         check(json!([{"uri": "untitled:1"}]), "saved file");
+        check(json!([{"uri": uri, "budget": 0}]), "US dollars");
+        check(json!([{"uri": uri, "budget": "1"}]), "expected f64");
         check(
             json!([{"uri": uri, "range": {"start": {"line": 2, "character": 0}, "end": {"line": 1, "character": 0}}}]),
             "ends before",

@@ -1,7 +1,8 @@
 //! What clients may send beyond LSP's usual: cancelling by progress, and our own requests (CONTRACT §3).
 
-use super::Server;
+use super::{Server, from_proto};
 use crate::doctor;
+use crate::model::ModelError;
 use crate::model::redact::redact;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -57,6 +58,24 @@ impl Server {
         ready(self.task_record(&task))
     }
 
+    /// `opendevagent/proposal`: a task's proposal, as `opendevagent/review` brings it.
+    pub(super) fn one_proposal(&self, OneTask { task: id }: OneTask) -> Ready<Result<Value>> {
+        let found = self.ended(&id).filter(|(_, report)| !report.proposal.changes.is_empty());
+        ready(match found {
+            Some((task, report)) => Ok(self.proposal(&task, &report)),
+            None => Err(from_proto::wrong("proposal", format!("task {id:?} has no proposal"))),
+        })
+    }
+
+    /// `opendevagent/again`: runs a task once more, on the text as it is now.
+    pub(super) fn run_again(&self, OneTask { task: id }: OneTask) -> Ready<Result<Value>> {
+        let found = self.session().tasks.get(&id).map(|entry| (entry.task.clone(), entry.key.clone()));
+        ready(match found {
+            Some((task, key)) => Ok(json!({"task": self.begin(task.anew(), key, None)})),
+            None => Err(from_proto::wrong("again", format!("there is no task {id:?}"))),
+        })
+    }
+
     /// `opendevagent/setKey`: takes the key (null forgets it) and tells what the server says of it. The answer comes
     /// from the network, so it is not given at once; the key is in use before.
     pub(super) async fn set_key(&self, SetKey { key }: SetKey) -> Result<Value> {
@@ -72,19 +91,23 @@ impl Server {
         if key.is_none() {
             return Ok(json!({"ok": true, "message": "the key is forgotten"}));
         }
-        let probed = match self.workshop(&folder) {
-            Ok(workshop) => workshop.connected.ports.model.probe().await.map_err(|error| error.to_string()),
-            Err(problem) => Err(problem),
+        let (ok, message, refused) = match self.workshop(&folder) {
+            Ok(workshop) => match workshop.connected.ports.model.probe().await {
+                Ok(detail) => (true, detail, false),
+                Err(error) => {
+                    (false, error.to_string(), matches!(error, ModelError::Auth(_) | ModelError::NoKey(_)))
+                }
+            },
+            Err(problem) => (false, problem, false),
         };
-        let (ok, message) = probed.map_or_else(|why| (false, why), |detail| (true, detail));
-        Ok(json!({"ok": ok, "message": redact(&message)}))
+        Ok(json!({"ok": ok, "message": redact(&message), "refused": refused}))
     }
 
     /// `opendevagent/doctor`. Asks the network, so it is not answered at once.
     pub(super) async fn doctor(&self, _params: Value) -> Result<Value> {
         let folder = self.session().folders.first().cloned();
         let loaded = self.load(folder.as_deref());
-        let checks = doctor::examine(&loaded, folder.as_deref()).await;
+        let checks = doctor::examine(&loaded, folder.as_deref(), Some(self.ask_key())).await;
         Ok(json!({"checks": checks}))
     }
 }

@@ -6,15 +6,17 @@ use super::capabilities::Editor;
 use super::from_proto;
 use super::published::{Edited, Published};
 use super::tasks::Workshop;
-use crate::agent::task::{Report, Task};
+use super::to_proto;
+use crate::agent::task::{Report, Stop, Task};
 use crate::event::{Action, Phase};
 use crate::text;
 use crate::verdict::Level;
 use crate::workspace::{Document, Documents};
 use secrecy::SecretString;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +49,7 @@ pub(super) struct Session {
     /// Setups the user was asked about, by what they would install.
     pub(super) asked: HashSet<String>,
     /// What the last task lacked: a model or a sandbox.
-    pub(super) problem: Option<String>,
+    pub(super) problem: Option<Stop>,
 }
 
 /// One task and what became of it.
@@ -68,12 +70,14 @@ pub(super) struct Entry {
     pub(super) reported: Option<Instant>,
     pub(super) said: usize,
     pub(super) log: VecDeque<String>,
+    pub(super) cost_usd: f64,
     pub(super) report: Option<Arc<Report>>,
     pub(super) offer: Offer,
 }
 
 /// What became of a task's proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Offer {
     None,
     Standing,
@@ -140,6 +144,7 @@ impl Session {
             reported: None,
             said: 0,
             log: VecDeque::new(),
+            cost_usd: 0.0,
             report: None,
             offer: Offer::None,
             task,
@@ -223,6 +228,9 @@ impl Entry {
             "percent": self.phase.percent(),
             "verdict": self.report.as_ref().and_then(|report| report.verdict.as_ref()),
             "offer": self.offer == Offer::Standing,
+            "proposal": self.offer,
+            "uri": to_proto::file_uri(Path::new(&self.key)),
+            "cost_usd": self.cost_usd,
             "error": self.report.as_ref().and_then(|report| report.error.as_ref()),
         })
     }
@@ -233,6 +241,6 @@ impl Entry {
 }
 
 /// The key of a file below a workspace folder.
-pub(super) fn document_key(root: &std::path::Path, path: &str) -> String {
+pub(super) fn document_key(root: &Path, path: &str) -> String {
     root.join(path).to_string_lossy().into_owned()
 }

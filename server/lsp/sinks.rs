@@ -4,6 +4,7 @@
 use super::Server;
 use super::published::Published;
 use super::session::{Entry, Session};
+use crate::doctor;
 use crate::event::{Event, Kind, Phase, Stage, lines};
 use crate::sandbox::Status;
 use serde_json::{Value, json};
@@ -160,7 +161,10 @@ impl Server {
         let running: Vec<String> = session.running().map(|entry| entry.task.title()).collect();
         let status = match (running.as_slice(), &session.problem) {
             ([], None) => json!({"state": "ready", "message": "ready"}),
-            ([], Some(problem)) => json!({"state": "problem", "message": problem}),
+            ([], Some(problem)) => {
+                let (message, remedy) = doctor::remedy(&problem.to_string());
+                json!({"state": "problem", "message": message, "remedy": remedy, "about": problem.about()})
+            }
             (running, _) => json!({"state": "busy", "message": running.join(", ")}),
         };
         self.outbox.push(Notice::Status(status));
@@ -174,6 +178,9 @@ impl Entry {
 
     /// Follows the phase; the progress to report, if any.
     fn follow(&mut self, kind: &Kind) -> Option<Notice> {
+        if let Kind::Usage { usage } = kind {
+            self.cost_usd = usage.cost_usd;
+        }
         let message = match kind {
             Kind::Phase { phase, attempt, .. } => {
                 self.phase = *phase;

@@ -42,11 +42,14 @@ impl Server {
         let path = file.strip_prefix(&root).ok().and_then(Path::to_str).ok_or_else(no_file)?;
         let path = path.replace(std::path::MAIN_SEPARATOR, "/");
         let mut task = Task::new(action, root);
-        task.target = Some(Target { path, lines: arguments.range.map(from_proto::lines) });
+        // A workspace folder stands for the whole workspace.
+        task.target =
+            (!path.is_empty()).then(|| Target { path, lines: arguments.range.map(from_proto::lines) });
         task.instruction = arguments.instruction.filter(|words| !words.trim().is_empty());
         task.language = arguments.language;
         task.framework = arguments.framework;
         task.check = arguments.check;
+        task.usd = arguments.budget;
         task.diagnostics = arguments.diagnostics.iter().flatten().map(from_proto::given).collect();
         Ok((task, from_proto::key(&arguments.uri)))
     }
@@ -102,15 +105,11 @@ impl Server {
 
     fn finish(&self, report: Report) {
         let id = report.task.clone();
-        let ended = Kind::Ended {
-            phase: report.phase,
-            verdict: report.verdict.clone().map(Box::new),
-            message: report.summary(),
-        };
+        let ended = report.ended();
         {
             let mut session = self.session();
             session.problem = match &report.stop {
-                Some(stop @ (Stop::Model(_) | Stop::Sandbox(_))) => Some(stop.to_string()),
+                Some(stop @ (Stop::Key(_) | Stop::Model(_) | Stop::Sandbox(_))) => Some(stop.clone()),
                 _ => None,
             };
             let Some(entry) = session.tasks.get_mut(&id) else { return };
@@ -163,7 +162,7 @@ impl Server {
     }
 
     /// Asks the client for a key, where it opted in.
-    fn ask_key(&self) -> AskKey {
+    pub(super) fn ask_key(&self) -> AskKey {
         let server = self.clone();
         Arc::new(move |wanted| {
             let server = server.clone();
