@@ -23,13 +23,23 @@ async fn event(editor: &mut Editor, kind: &str) -> Value {
     }
 }
 
-async fn problem(editor: &mut Editor) -> Value {
+/// The status after the next task.
+async fn idle(editor: &mut Editor) -> Value {
+    let mut was_busy = false;
     loop {
         let status = editor.expect("opendevagent/status").await["params"].take();
-        if status["state"] == "problem" {
+        let is_busy = status["state"] == "busy";
+        if was_busy && !is_busy {
             return status;
         }
+        was_busy |= is_busy;
     }
+}
+
+/// All that comes of a task has come: `idle` was asked for, and the text of a plan is shown.
+async fn leave(mut editor: Editor) {
+    editor.ignore(&["opendevagent/event"]);
+    editor.quit().await;
 }
 
 fn settings(server: &ModelServer) -> Value {
@@ -48,6 +58,7 @@ async fn a_proposal_can_be_looked_at_again_and_run_again() {
     let task = editor.begin("generate", "a.py").await;
     let ended = event(&mut editor, "ended").await;
     assert_eq!((&ended["phase"], ended.get("stop")), (&json!("complete"), None));
+    assert_eq!(idle(&mut editor).await["state"], "ready");
     let proposal = editor.request("opendevagent/proposal", json!({"task": task})).await.unwrap();
     assert_eq!(proposal["verdict"]["level"], "unverified");
     assert_eq!(proposal["files"][0]["uri"], editor.uri("a.py"));
@@ -64,12 +75,12 @@ async fn a_proposal_can_be_looked_at_again_and_run_again() {
     let ended = event(&mut editor, "ended").await;
     assert_eq!(ended["task"], again["task"]);
     assert_ne!(again["task"], *task);
+    idle(&mut editor).await;
     for request in ["opendevagent/again", "opendevagent/proposal"] {
         let unknown = editor.request(request, json!({"task": "none"})).await.unwrap_err();
         assert_eq!(unknown["code"], -32602, "{unknown}");
     }
-    editor.forget_unread();
-    editor.quit().await;
+    leave(editor).await;
 }
 
 #[tokio::test]
@@ -80,8 +91,9 @@ async fn a_folder_stands_for_the_whole_workspace() {
     editor.execute("plan", json!({"uri": uri, "instruction": "a calculator"})).await.unwrap();
     assert_eq!(event(&mut editor, "started").await["title"], "plan");
     assert_eq!(event(&mut editor, "ended").await["phase"], "complete");
-    editor.forget_unread();
-    editor.quit().await;
+    idle(&mut editor).await;
+    editor.expect("window/showMessage").await;
+    leave(editor).await;
 }
 
 /// The sum that one call needs at least is far above what this task may cost.
@@ -97,8 +109,8 @@ async fn a_budget_holds_for_one_task_alone() {
     editor.execute("plan", arguments).await.unwrap();
     let ended = event(&mut editor, "ended").await;
     assert_eq!((&ended["phase"], &ended["stop"]), (&json!("failed"), &json!("budget")), "{ended}");
-    editor.forget_unread();
-    editor.quit().await;
+    idle(&mut editor).await;
+    leave(editor).await;
 }
 
 #[tokio::test]
@@ -110,7 +122,7 @@ async fn a_refused_key_is_told_from_a_server_that_is_away() {
     editor.begin("plan", "a.py").await;
     let ended = event(&mut editor, "ended").await;
     assert_eq!((&ended["phase"], &ended["stop"]), (&json!("failed"), &json!("key")), "{ended}");
-    let problem = problem(&mut editor).await;
+    let problem = idle(&mut editor).await;
     assert_eq!(problem["about"], "key");
     assert!(problem["remedy"].is_string(), "{problem}");
     for (key, ok, refused) in [("a-wrong-key", false, true), ("the-right-key", true, false)] {
@@ -119,6 +131,7 @@ async fn a_refused_key_is_told_from_a_server_that_is_away() {
     }
     editor.begin("plan", "a.py").await;
     assert_eq!(event(&mut editor, "ended").await["phase"], "complete");
-    editor.forget_unread();
-    editor.quit().await;
+    idle(&mut editor).await;
+    editor.expect("window/showMessage").await;
+    leave(editor).await;
 }

@@ -12,14 +12,14 @@ const LEAST_ANSWER: u64 = 256;
 /// No tokeniser makes fewer tokens of a text than one of so many bytes, but for long runs of blanks.
 const BYTES_PER_TOKEN: usize = 8;
 
-/// The tokens that the answer to `prompt` tokens may have, so that the task keeps to `tokens` and `usd` in all. `models` are those that
-/// may answer: the dearest counts.
+/// The tokens that the answer to `prompt` tokens may have, so that the task keeps to `tokens` and to a
+/// `cost` in US dollars. `models` are those that may answer: the dearest counts.
 ///
 /// # Errors
 /// When the budget does not cover a useful answer; says what to raise.
 pub(super) fn answer_tokens(
     tokens: u64,
-    usd: f64,
+    cost: f64,
     spent: &Usage,
     prompt: u64,
     models: &[&str],
@@ -28,18 +28,17 @@ pub(super) fn answer_tokens(
     let left = tokens.saturating_sub(used + prompt);
     if left < LEAST_ANSWER {
         return Err(format!(
-            "the next call needs about {} tokens, {used} of {} are used; raise `budget.tokensPerTask` to go on",
+            "the next call needs about {} tokens, {used} of {tokens} are used; raise `budget.tokensPerTask` to go on",
             prompt + LEAST_ANSWER,
-            tokens
         ));
     }
-    if spent.cost_usd >= usd {
+    if spent.cost_usd >= cost {
         return Err(format!(
-            "the task has cost ${:.4}, its budget is ${:.2}; raise `budget.usdPerTask` to go on",
-            spent.cost_usd, usd
+            "the task has cost ${:.4}, its budget is ${cost:.2}; raise `budget.usdPerTask` to go on",
+            spent.cost_usd
         ));
     }
-    let dollars = usd - spent.cost_usd;
+    let dollars = cost - spent.cost_usd;
     let (per_prompt, per_answer) = models
         .iter()
         .filter_map(|model| price::per_token(model))
@@ -47,9 +46,8 @@ pub(super) fn answer_tokens(
     let affordable = (dollars - prompt as f64 * per_prompt) / per_answer;
     if affordable < LEAST_ANSWER as f64 {
         return Err(format!(
-            "the next call may cost ${:.4}, ${dollars:.4} of ${:.2} are left; raise `budget.usdPerTask` to go on",
+            "the next call may cost ${:.4}, ${dollars:.4} of ${cost:.2} are left; raise `budget.usdPerTask` to go on",
             prompt as f64 * per_prompt + LEAST_ANSWER as f64 * per_answer,
-            usd
         ));
     }
     let affordable = if affordable.is_finite() { affordable as u64 } else { u64::MAX };

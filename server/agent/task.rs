@@ -54,6 +54,7 @@ impl Task {
     }
 
     /// The same wish once more.
+    #[must_use]
     pub fn anew(self) -> Self {
         let Self { id, nonce, .. } = Self::new(self.action, self.root.clone());
         Self { id, nonce, ..self }
