@@ -1,7 +1,7 @@
 //! OpenDevAgent: a language server that plans, writes and repairs code, and proves it in a sandbox first.
 //!
 //! # Code map
-//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < agent < wiring < {lsp, doctor} < cli`.
+//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < config < agent < journal < wiring < {lsp, doctor} < cli`.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | [`sandbox`] | what a program run is asked and answers; Docker, the image, the runner that is PID 1 in it |
 //! | [`verdict`], [`event`] | what is said about a task, as data |
 //! | [`agent`] | the loop: `pipeline` decides (pure), `role` speaks with models, `patch` reads edits, `check` judges |
+//! | [`journal`] | tasks that outlive their server, shared by all servers of a machine or a team |
 //! | [`wiring`] | builds the adapters that the settings ask for |
 //! | [`lsp`] | the language server; the only home of LSP types |
 //! | [`doctor`], [`cli`] | the command line |
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod event;
+pub mod journal;
 pub mod lsp;
 pub mod model;
 pub mod sandbox;

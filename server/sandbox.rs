@@ -6,6 +6,7 @@
 pub mod docker;
 pub mod image;
 pub mod language;
+pub mod owner;
 pub mod setup;
 mod view;
 

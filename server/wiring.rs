@@ -7,12 +7,14 @@ pub use keys::{AskKey, Keys, Wanted};
 
 use crate::agent::dependencies::Consent;
 use crate::agent::{AgentOptions, Options, Ports};
-use crate::config::{Loaded, Settings, seconds};
+use crate::config::{self, Loaded, Settings, seconds};
+use crate::journal::{Files, Store};
 use crate::model::openai::{self, KeySource, OpenAi};
 use crate::model::{Agent, Model, ModelError};
 use crate::sandbox::docker::{Docker, DockerOptions};
 use crate::sandbox::{Absent, Sandbox, SandboxError};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +67,17 @@ pub fn sandbox(settings: &Settings) -> Arc<dyn Sandbox> {
         Ok(docker) => Arc::new(docker),
         Err(error) => Arc::new(Absent { limits: settings.sandbox_limits(), error }),
     }
+}
+
+/// Where tasks are kept. Nothing is opened before it is used.
+pub fn store(settings: &Settings) -> Arc<dyn Store> {
+    let folder = match &settings.store.url {
+        Some(url) => Some(PathBuf::from(url)),
+        None => {
+            config::base_directory("XDG_STATE_HOME", ".local/state").map(|state| state.join("opendevagent"))
+        }
+    };
+    Arc::new(Files::new(folder.map(|folder| folder.join("journal")).unwrap_or_default()))
 }
 
 /// # Errors

@@ -186,8 +186,13 @@ settings! {
 
 settings! {
     Store {
-        /// Where tasks are kept; `redis://…` shares them (no effect yet).
+        /// Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`.
         url: Option<String> = None,
+        /// Days an ended task is kept.
+        keep_days: u32 = 90,
+        /// MiB that all tasks may take; the oldest go first.
+        #[serde(rename = "keepMiB")]
+        keep_mib: u64 = 512,
     }
 }
 
@@ -226,6 +231,14 @@ impl Settings {
             "limits.requestsPerMinute" => positive(f64::from(self.limits.requests_per_minute), 100_000.0),
             "limits.concurrentCalls" => positive(f64::from(self.limits.concurrent_calls), 1_000.0),
             "limits.concurrentTasks" => positive(f64::from(self.limits.concurrent_tasks), 1_000.0),
+            "store.url" => match &self.store.url {
+                Some(url) if !std::path::Path::new(url).is_absolute() => {
+                    Err("must be an absolute folder".into())
+                }
+                _ => Ok(()),
+            },
+            "store.keepDays" => positive(f64::from(self.store.keep_days), 36_500.0),
+            "store.keepMiB" => positive(self.store.keep_mib as f64, 1_048_576.0),
             "limits.retries" => positive(f64::from(self.limits.retries), 100.0),
             _ if key.ends_with("Seconds") || key == "budget.secondsPerTask" => {
                 let value = serde_json::to_value(self).ok().and_then(|all| {

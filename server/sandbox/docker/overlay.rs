@@ -9,7 +9,7 @@
 //!
 //! Needs an engine on this machine that runs as root. Whoever cannot have it is told why, and streams.
 
-use super::owner::Owner;
+use crate::sandbox::owner::Owner;
 use crate::workspace::Snapshot;
 use std::collections::HashMap;
 use std::fs;

@@ -46,5 +46,7 @@
 ---@field ['sandbox.setupNetwork']? string Docker network that the setup fetches packages over.
 ---@field ['sandbox.timeoutSeconds']? number Wall clock limit of a check in seconds.
 ---@field ['sandbox.warm']? integer Containers kept ready per image in use, so that a check starts at once; given up after 10 idle minutes. At most 8.
----@field ['store.url']? string Where tasks are kept; `redis://…` shares them (no effect yet).
+---@field ['store.keepDays']? integer Days an ended task is kept.
+---@field ['store.keepMiB']? integer MiB that all tasks may take; the oldest go first.
+---@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`.
 ---@field ['telemetry.otlpEndpoint']? string OTLP endpoint for traces; none by default (no effect yet).

@@ -1,11 +1,11 @@
-//! Whose a container is: the label that lets the next start remove what a killed server left behind.
+//! Whose a container or a task is: the label that lets others see what a killed server left behind.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// A server process, named so that no other process, earlier or later, has the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub struct Owner {
     /// The machine and its PID namespace: process ids of others mean nothing here.
     host: String,
     pid: u32,
@@ -16,14 +16,14 @@ pub(super) struct Owner {
 
 impl Owner {
     /// This process.
-    pub(super) fn this() -> Owner {
+    pub fn this() -> Owner {
         let pid = std::process::id();
         let id = uuid::Uuid::new_v4().simple().to_string();
         Owner { host: host(), pid, started: started(pid).unwrap_or_default(), id }
     }
 
     /// True when the process is known to be gone. One on another machine is not ours to judge.
-    pub(super) fn is_dead(&self) -> bool {
+    pub fn is_dead(&self) -> bool {
         self.host == host() && started(self.pid).as_ref() != Some(&self.started)
     }
 }
