@@ -7,6 +7,7 @@
 mod check;
 mod e2e;
 mod editor;
+mod editors;
 mod hostile;
 mod languages;
 mod lsp;
