@@ -1,4 +1,5 @@
-//! `fix` from a headless Neovim with the real plugin: the buffer is changed, the disk is not, one undo takes it back.
+//! `fix` from each supported Neovim, headless, with the real plugin: the buffer is changed, the disk is not, one undo
+//! takes it back.
 
 use super::SAMPLES;
 use crate::model_server::ModelServer;
@@ -6,20 +7,25 @@ use crate::support::{docker, project};
 use serde_json::{Value, json};
 use std::process::Command;
 
+/// A Neovim of this version, fetched when it is missing.
+fn neovim(version: &str) -> String {
+    let setup = Command::new(project().join("tests/nvim/setup.sh")).arg(version).output();
+    let setup = setup.expect("a shell script can be run");
+    assert!(setup.status.success(), "{}", String::from_utf8_lossy(&setup.stderr));
+    String::from_utf8_lossy(&setup.stdout).trim().to_owned()
+}
+
 #[test]
 fn a_fix_reaches_the_buffer_and_nothing_else() {
     if !docker() {
         return;
     }
-    let setup =
-        Command::new(project().join("tests/nvim/setup.sh")).output().expect("a shell script can be run");
-    assert!(setup.status.success(), "{}", String::from_utf8_lossy(&setup.stderr));
-    let nvim = String::from_utf8_lossy(&setup.stdout).trim().to_owned();
-    for (sample, review) in SAMPLES.iter().zip(["1", "0", "1"]) {
+    // Each language in another version; proposals come as a diff or as a question.
+    for ((sample, review), version) in SAMPLES.iter().zip(["1", "0", "1"]).zip(["0.10", "0.11", "0.12"]) {
         let server = ModelServer::always(sample.answer(sample.repair));
         let workspace = sample.workspace().model(&server);
         let output = workspace
-            .command(&nvim)
+            .command(&neovim(version))
             .args(["--clean", "--headless", "-l"])
             .arg(project().join("tests/nvim/e2e.lua"))
             .env("OPENDEVAGENT_BIN", env!("CARGO_BIN_EXE_opendevagent"))

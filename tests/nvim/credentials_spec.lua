@@ -1,74 +1,96 @@
 -- opendevagent/credentials and :OpenDevAgent key.
-package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path
-local spec = require('spec')
-local check, equal = spec.check, spec.equal
+local support = require('support')
 
-spec.open('a.py', { 'pass' })
-spec.attach()
+describe('the key', function()
+  local prompts, typed = 0, nil
 
-local prompts, typed = 0, nil
-vim.fn.inputsecret = function()
-  prompts = prompts + 1
-  return typed
-end
-local function ask(id)
-  spec.say({ id = id, method = 'opendevagent/credentials', params = vim.empty_dict() })
-  return spec.answer(id).result
-end
-
-vim.env.OPENROUTER_API_KEY = 'from-env'
-equal('the environment is enough', ask('1'), { key = 'from-env' })
-equal('no prompt for it', prompts, 0)
-typed = '  typed-1 '
-equal('asked again, the refused key is not repeated', ask('2'), { key = 'typed-1' })
-equal('one prompt', prompts, 1)
-typed = ''
-local null = ask('3')
-check('a prompt left empty answers null', null == nil or null == vim.NIL)
-equal('it was asked for', prompts, 2)
-
-local told = spec.notifications()
-vim.cmd('OpenDevAgent key')
-check('no key, nothing changed', told[1]:match('nothing changed'))
-typed = 'typed-2'
-vim.cmd('OpenDevAgent key')
-spec.eventually('a key entered is handed to the running server', function()
-  local sent = spec.heard(function(message)
-    return message.method == 'opendevagent/setKey'
-  end)[1]
-  return sent and sent.params.key == 'typed-2'
-end)
-
--- Two requests while one prompt is open share it.
-typed = 'typed-3'
-prompts = 0
-vim.fn.inputsecret = function()
-  prompts = prompts + 1
-  vim.wait(300)
-  return typed
-end
-spec.say({ id = '4', method = 'opendevagent/credentials', params = vim.empty_dict() })
-spec.say({ id = '5', method = 'opendevagent/credentials', params = vim.empty_dict() })
-equal('the first gets the key', spec.answer('4').result, { key = 'typed-3' })
-equal('so does the second', spec.answer('5').result, { key = 'typed-3' })
-equal('after one prompt', prompts, 1)
-
--- A new server gets what is in memory without a question.
-prompts = 0
-local old = spec.client()
-vim.lsp.stop_client(old.id, true)
-vim.wait(5000, function()
-  return spec.client() == nil
-end, 10)
-spec.attach()
-equal('a restarted server gets the remembered key', ask('6'), { key = 'typed-3' })
-equal('without a prompt', prompts, 0)
-
-local leaked = false
-for name, kind in vim.fs.dir(vim.env.SPEC_DIR, { depth = 20 }) do
-  if kind == 'file' then
-    local text = table.concat(vim.fn.readfile(vim.env.SPEC_DIR .. '/' .. name), '\n')
-    leaked = leaked or text:match('typed%-%d') ~= nil
+  local function ask(id)
+    support.say({ id = id, method = 'opendevagent/credentials', params = vim.empty_dict() })
+    return support.answer(id).result
   end
-end
-check('no key is in any file, logs included', not leaked)
+
+  setup(function()
+    support.open('a.py', { 'pass' })
+    support.attach()
+    vim.fn.inputsecret = function()
+      prompts = prompts + 1
+      return typed
+    end
+  end)
+
+  it('comes from the environment without a question', function()
+    vim.env.OPENROUTER_API_KEY = 'from-env'
+    assert.same({ key = 'from-env' }, ask('1'))
+    assert.equal(0, prompts)
+  end)
+
+  it('is asked for when that one was refused', function()
+    typed = '  typed-1 '
+    assert.same({ key = 'typed-1' }, ask('2'))
+    assert.equal(1, prompts)
+  end)
+
+  it('may be left out', function()
+    typed = ''
+    local null = ask('3')
+    assert.is_true(null == nil or null == vim.NIL)
+    assert.equal(2, prompts)
+  end)
+
+  it('stays as it was when :OpenDevAgent key is left empty', function()
+    local told = support.notifications()
+    vim.cmd('OpenDevAgent key')
+    assert.matches('nothing changed', told[1])
+  end)
+
+  it('is handed to the running server, which says what it is worth', function()
+    local told = support.notifications()
+    typed = 'typed-2'
+    vim.cmd('OpenDevAgent key')
+    support.eventually(function()
+      local sent = support.heard(function(message)
+        return message.method == 'opendevagent/setKey'
+      end)[1]
+      return sent and sent.params.key == 'typed-2'
+    end)
+    support.eventually(function()
+      return vim.list_contains(told, 'OpenDevAgent: the key was refused')
+    end)
+  end)
+
+  it('is asked for once by all who ask meanwhile', function()
+    typed = 'typed-3'
+    prompts = 0
+    vim.fn.inputsecret = function()
+      prompts = prompts + 1
+      vim.wait(300)
+      return typed
+    end
+    support.say({ id = '4', method = 'opendevagent/credentials', params = vim.empty_dict() })
+    support.say({ id = '5', method = 'opendevagent/credentials', params = vim.empty_dict() })
+    assert.same({ key = 'typed-3' }, support.answer('4').result)
+    assert.same({ key = 'typed-3' }, support.answer('5').result)
+    assert.equal(1, prompts)
+  end)
+
+  it('is remembered for a new server', function()
+    prompts = 0
+    local old = support.client()
+    vim.lsp.stop_client(old.id, true)
+    vim.wait(5000, function()
+      return support.client() == nil
+    end, 10)
+    support.attach()
+    assert.same({ key = 'typed-3' }, ask('6'))
+    assert.equal(0, prompts)
+  end)
+
+  it('is in no file, logs included', function()
+    for name, kind in vim.fs.dir(vim.env.SPEC_DIR, { depth = 20 }) do
+      if kind == 'file' then
+        local text = table.concat(vim.fn.readfile(vim.env.SPEC_DIR .. '/' .. name), '\n')
+        assert.not_matches('typed%-%d', text, name)
+      end
+    end
+  end)
+end)

@@ -2,14 +2,16 @@
 """A language server for the client's specs: it says what a spec tells it to say.
 
 The spec sends `test/say` with a message, which the server writes out as it is, and reads with
-`test/heard` all messages that arrived. `opendevagent.fix` plays one whole task instead: events,
-progress, delivery as the client opted in to, `workspace/applyEdit`, verdict.
+`test/heard` all messages that arrived; `test/rows` sets what it says of its tasks.
+`opendevagent.fix` plays one whole task instead: events, progress, delivery as the client opted in
+to, `workspace/applyEdit`, verdict.
 """
 
 import json
 import sys
 
 heard = []
+rows = []
 options = {}
 versions = {}
 task = {}
@@ -94,8 +96,10 @@ def answer(message):
         return {"task": "task-1"}
     if method == "test/heard":
         return heard
+    if method == "opendevagent/setKey":
+        return {"ok": False, "message": "the key was refused"}
     if method == "opendevagent/tasks":
-        return [{"task": "task-1", "action": "fix", "phase": "complete", "verdict": VERDICT}]
+        return rows
     if method == "opendevagent/doctor":
         return {"checks": [{"name": "docker", "ok": False, "message": "off", "remedy": "start it"}]}
     return None
@@ -109,6 +113,8 @@ while (message := read()) is not None:
         versions[document["uri"]] = document["version"]
     elif method == "exit":
         break
+    elif method == "test/rows":
+        rows = message["params"]["rows"]
     elif method == "test/say":
         say(message["params"])
     elif method is None and message["id"] in ("review", "message"):

@@ -7,7 +7,7 @@ vim.g.loaded_opendevagent = true
 vim.api.nvim_create_user_command('OpenDevAgent', function(invocation)
   require('opendevagent.command').execute(invocation)
 end, {
-  nargs = '+',
+  nargs = '*',
   range = true,
   desc = 'Plan, write and repair code with OpenDevAgent',
   complete = function(lead, line)
@@ -16,10 +16,14 @@ end, {
 })
 
 -- In visual mode the ":" puts the selected lines in front as a range.
+local function plug(name, command, desc)
+  vim.keymap.set('n', name, ('<Cmd>%s<CR>'):format(command), { desc = desc })
+  vim.keymap.set('x', name, (':%s<CR>'):format(command), { desc = desc, silent = true })
+end
+
+plug('<Plug>(OpenDevAgent)', 'OpenDevAgent', 'OpenDevAgent: ask what to do')
 local verbs = 'plan generate fix tests review explain run cancel tasks log key doctor'
 for verb in verbs:gmatch('%a+') do
-  local plug = ('<Plug>(OpenDevAgent%s)'):format((verb:gsub('^%l', string.upper)))
-  local desc = 'OpenDevAgent: ' .. verb
-  vim.keymap.set('n', plug, ('<Cmd>OpenDevAgent %s<CR>'):format(verb), { desc = desc })
-  vim.keymap.set('x', plug, (':OpenDevAgent %s<CR>'):format(verb), { desc = desc, silent = true })
+  local name = ('<Plug>(OpenDevAgent%s)'):format((verb:gsub('^%l', string.upper)))
+  plug(name, 'OpenDevAgent ' .. verb, 'OpenDevAgent: ' .. verb)
 end

@@ -110,11 +110,34 @@ function M.command(client, command, argument, callback)
   M.request(client, 'workspace/executeCommand', params, callback)
 end
 
+--- Calls back with a client: the buffer's, else one that runs, else a new one for the buffer.
+---@param callback fun(client: vim.lsp.Client)
+function M.any(callback)
+  local bufnr = vim.api.nvim_get_current_buf()
+  local client = M.attached(bufnr) or M.all()[1]
+  if client then
+    return callback(client)
+  end
+  M.with(bufnr, callback)
+end
+
+local levels = { vim.log.levels.ERROR, vim.log.levels.WARN }
+
+--- Handles `window/showMessage` by `vim.notify`, which users' plugins show in their own way.
+---@param params lsp.ShowMessageParams
+function M.on_message(_, params)
+  M.tell(params.message, levels[params.type])
+end
+
 --- Shows one message under our name.
 ---@param message string
 ---@param level integer?
 function M.tell(message, level)
-  vim.notify('OpenDevAgent: ' .. message, level or vim.log.levels.INFO, { title = 'OpenDevAgent' })
+  vim.notify(
+    'OpenDevAgent: ' .. message:gsub('^OpenDevAgent:? ', ''),
+    level or vim.log.levels.INFO,
+    { title = 'OpenDevAgent' }
+  )
 end
 
 return M

@@ -1,19 +1,40 @@
--- `:[range]OpenDevAgent {verb} [instruction]`.
+-- `:[range]OpenDevAgent [{verb} [instruction]]`.
 local client = require('opendevagent.client')
 
 local M = {}
 
---- An action of the server on the range or the cursor.
+--- Starts an action of the server.
+---@param verb opendevagent.Action
+---@param chosen opendevagent.Target
+---@param more table  further arguments
+local function start(verb, chosen, more)
+  client.with(chosen.bufnr, function(server)
+    local arguments = require('opendevagent.target').arguments(chosen, server.offset_encoding)
+    client.command(server, 'opendevagent.' .. verb, vim.tbl_extend('error', arguments, more))
+  end)
+end
+
+--- An action on the range or the cursor.
 ---@param verb opendevagent.Action
 local function action(verb)
   return function(invocation, instruction)
-    local target = require('opendevagent.target')
-    local chosen = target.chosen(invocation)
-    client.with(chosen.bufnr, function(server)
-      local argument = target.arguments(chosen, server.offset_encoding, instruction)
-      client.command(server, 'opendevagent.' .. verb, argument)
-    end)
+    start(verb, require('opendevagent.target').chosen(invocation), { instruction = instruction })
   end
+end
+
+--- Asks for everything.
+local function wizard(invocation)
+  local target = require('opendevagent.target')
+  local chosen = target.chosen(invocation)
+  require('opendevagent.wizard').open(chosen, function(answers)
+    local place = answers.whole and target.whole(chosen.bufnr) or chosen
+    start(answers.verb, place, {
+      instruction = answers.instruction,
+      language = answers.language,
+      framework = answers.framework,
+      check = answers.check,
+    })
+  end)
 end
 
 --- A request about the workspace, its result shown in a scratch window.
@@ -22,23 +43,12 @@ end
 ---@param render fun(result: any): string[]
 local function report(method, title, render)
   return function()
-    client.with(vim.api.nvim_get_current_buf(), function(server)
+    client.any(function(server)
       client.request(server, method, vim.empty_dict(), function(result)
         require('opendevagent.scratch').show(title, render(result))
       end)
     end)
   end
-end
-
---- One line per task, the newest as the server orders them.
-local function task_lines(result)
-  local lines = {}
-  for _, task in ipairs(result.tasks or result) do
-    local verdict = task.verdict and task.verdict.level or ''
-    local columns = { task.task or '', task.action or '', task.phase or '', verdict }
-    table.insert(lines, vim.trim(('%-36s  %-8s  %-10s  %s'):format(unpack(columns))))
-  end
-  return #lines > 0 and lines or { 'no tasks yet' }
 end
 
 --- One line per check of the doctor, its remedy below it.
@@ -65,7 +75,11 @@ local verbs = {
   cancel = function()
     require('opendevagent.tasks').cancel()
   end,
-  tasks = report('opendevagent/tasks', 'tasks', task_lines),
+  tasks = function()
+    client.any(function()
+      require('opendevagent.list').open()
+    end)
+  end,
   log = function()
     require('opendevagent.log').open()
   end,
@@ -75,10 +89,13 @@ local verbs = {
   doctor = report('opendevagent/doctor', 'doctor', doctor_lines),
 }
 
---- Runs one verb; what follows it is the instruction in free text.
+--- Runs one verb; what follows it is the instruction in free text. Without a verb all is asked for.
 ---@param invocation vim.api.keyset.create_user_command.command_args
 function M.execute(invocation)
   local verb, rest = invocation.args:match('^(%S+)%s*(.-)%s*$')
+  if not verb then
+    return wizard(invocation)
+  end
   local perform = verbs[verb]
   if not perform then
     local known = table.concat(vim.fn.sort(vim.tbl_keys(verbs)), ', ')

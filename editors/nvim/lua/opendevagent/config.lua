@@ -40,6 +40,13 @@ local function is_command(value)
   return type(value) == 'table' and type(value[1]) == 'string'
 end
 
+local flag = {
+  function(value)
+    return type(value) == 'boolean'
+  end,
+  'true or false',
+}
+
 local checks = {
   cmd = { is_command, 'a list of strings such as { "opendevagent", "lsp" }' },
   settings = {
@@ -48,12 +55,8 @@ local checks = {
     end,
     'a table of settings, see :help opendevagent-settings',
   },
-  review = {
-    function(value)
-      return type(value) == 'boolean'
-    end,
-    'true or false',
-  },
+  review = flag,
+  quickfix = flag,
 }
 
 --- Everything wrong with `vim.g.opendevagent`, one sentence each; empty when all is well.
@@ -84,7 +87,8 @@ function M.options()
   if #problems > 0 then
     error(table.concat(problems, '; '), 0)
   end
-  local defaults = { cmd = { 'opendevagent', 'lsp' }, settings = {}, review = true }
+  local defaults =
+    { cmd = { 'opendevagent', 'lsp' }, settings = {}, review = true, quickfix = true }
   return vim.tbl_extend('force', defaults, vim.g.opendevagent or {})
 end
 
@@ -137,6 +141,7 @@ function M.lsp()
       ['opendevagent/status'] = lazily('status', 'on_status'),
       ['opendevagent/credentials'] = lazily('credentials', 'on_request'),
       ['opendevagent/review'] = lazily('review', 'on_request'),
+      ['window/showMessage'] = lazily('client', 'on_message'),
     },
     on_exit = vim.schedule_wrap(function(_, _, client_id)
       require('opendevagent.client').forget_waiting()

@@ -58,8 +58,8 @@ local function prompt_once()
 end
 
 --- Handles `opendevagent/credentials`. A server that asks again was refused with what it got, so no
---- key is offered to the same server twice unless the user types it again. Where a key is optional, nobody
---- is asked for one.
+--- key is offered to the same server twice unless the user types it again. Where a key is optional,
+--- nobody is asked for one.
 function M.on_request(_, params, context)
   local offered = given[context.client_id]
   local function fresh(key)
@@ -76,7 +76,7 @@ function M.on_request(_, params, context)
   return { key = key }
 end
 
---- `:OpenDevAgent key`: asks, and hands the key to every server that runs.
+--- `:OpenDevAgent key`: asks, hands the key to every server that runs, tells what they say of it.
 function M.enter()
   local key = prompt()
   if not key then
@@ -85,7 +85,11 @@ function M.enter()
   entered = key
   for _, server in ipairs(client.all()) do
     given[server.id][key] = true
-    client.request(server, 'opendevagent/setKey', { key = key })
+    client.request(server, 'opendevagent/setKey', { key = key }, function(result)
+      if result and result.message then
+        client.tell(result.message, not result.ok and vim.log.levels.WARN or nil)
+      end
+    end)
   end
   client.tell('the key is kept in memory until Neovim ends')
 end

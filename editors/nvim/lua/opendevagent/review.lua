@@ -129,16 +129,18 @@ local function open(review, decide)
 end
 
 --- Calls back in normal mode, so that a tab never opens under someone's typing.
+---@param title string
 ---@param callback fun()
-local function when_idle(callback)
+local function when_idle(title, callback)
   if vim.list_contains({ 'n', 'nt' }, vim.api.nvim_get_mode().mode) then
     return callback()
   end
+  client.tell(title .. ': the proposal opens once you are in Normal mode')
   vim.api.nvim_create_autocmd('ModeChanged', {
     pattern = { '*:n', '*:nt' },
     once = true,
     callback = vim.schedule_wrap(function()
-      when_idle(callback)
+      when_idle(title, callback)
     end),
   })
 end
@@ -151,7 +153,7 @@ function M.on_request(_, review)
     coroutine.resume(waiting, { decision = decision })
   end
   vim.schedule(function()
-    when_idle(function()
+    when_idle(review.title, function()
       local ok, problem = pcall(open, review, decide)
       if not ok then
         client.tell('cannot show the proposal: ' .. problem, vim.log.levels.ERROR)

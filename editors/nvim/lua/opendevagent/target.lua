@@ -52,12 +52,18 @@ function M.chosen(invocation)
   return { bufnr = bufnr, first = line - 1, last = line - 1, column = column }
 end
 
+--- All lines of a buffer.
+---@param bufnr integer
+---@return opendevagent.Target
+function M.whole(bufnr)
+  return { bufnr = bufnr, first = 0, last = vim.api.nvim_buf_line_count(bufnr) - 1 }
+end
+
 --- The argument of an action.
 ---@param target opendevagent.Target
 ---@param encoding string
----@param instruction string?
 ---@return opendevagent.Arguments
-function M.arguments(target, encoding, instruction)
+function M.arguments(target, encoding)
   local bufnr = target.bufnr
   local diagnostics = {}
   for _, diagnostic in ipairs(vim.diagnostic.get(bufnr)) do
@@ -73,7 +79,6 @@ function M.arguments(target, encoding, instruction)
       ['end'] = position(bufnr, target.last, target.column or vim.v.maxcol, encoding),
     },
     diagnostics = diagnostics,
-    instruction = instruction,
   }
 end
 

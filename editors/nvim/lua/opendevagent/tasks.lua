@@ -1,12 +1,13 @@
--- What the server says about its tasks: kept for `cancel`, written to the log, passed on to users
--- as the autocommand `User OpenDevAgentEvent`.
+-- What the server says about its tasks: kept for `cancel` and the list, written to the log, passed
+-- on to users as the autocommand `User OpenDevAgentEvent`.
 local client = require('opendevagent.client')
 local log = require('opendevagent.log')
 
 local M = {}
 
----@type table<string, opendevagent.Task>
-local running = {}
+---@type table<string, opendevagent.Task>  the running ones, and the last that ended
+local known = {}
+local max_ended = 100
 
 local function count(tests)
   return tests and (', %d of %d tests passed'):format(tests.passed, tests.run) or ''
@@ -39,6 +40,9 @@ local wording = {
     local prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
     return ('usage: %d + %d tokens, $%.4f'):format(prompt, completion, usage.cost_usd or 0)
   end,
+  waiting = function(event)
+    return ('waiting for the %s, %d s'):format(event.agent, event.seconds)
+  end,
   noted = function(event)
     return event.text or ''
   end,
@@ -50,41 +54,75 @@ local wording = {
   end,
 }
 
+--- Forgets the oldest of those that ended; their ids begin with the time.
+local function forget_oldest()
+  local ended = vim.tbl_filter(function(id)
+    return known[id].ended
+  end, vim.tbl_keys(known))
+  table.sort(ended)
+  for index = 1, #ended - max_ended do
+    known[ended[index]] = nil
+  end
+end
+
+--- Takes over what an event says about its task.
+---@return opendevagent.Task?
+local function learn(event, client_id)
+  if event.kind == 'started' then
+    known[event.task] = {
+      id = event.task,
+      client_id = client_id,
+      action = event.action,
+      title = event.title or event.action or event.task,
+      ended = false,
+    }
+    forget_oldest()
+  end
+  local task = known[event.task]
+  if task and event.kind == 'usage' then
+    task.cost = vim.tbl_get(event, 'usage', 'cost_usd')
+  elseif task and event.kind == 'ended' then
+    task.ended = true
+  end
+  return task
+end
+
 --- Handles `opendevagent/event`. A kind we do not know is logged by its name.
 ---@param event opendevagent.Event
 function M.on_event(_, event, context)
-  if event.kind == 'started' then
-    running[event.task] = {
-      id = event.task,
-      client_id = context.client_id,
-      title = event.title or event.action or event.task,
-    }
-  elseif event.kind == 'ended' then
-    running[event.task] = nil
-  end
+  local task = learn(event, context.client_id)
   if event.kind == 'said' then
-    local task = running[event.task]
     log.speak(task and ('%s (%s)'):format(event.agent, task.title) or event.agent, event.text)
   else
     local words = wording[event.kind]
     log.append(words and words(event) or event.kind)
   end
+  require('opendevagent.findings').on_event(event, task)
   vim.api.nvim_exec_autocmds('User', { pattern = 'OpenDevAgentEvent', data = event })
+end
+
+--- What is known here about a task.
+---@param id string
+---@return opendevagent.Task?
+function M.known(id)
+  return known[id]
 end
 
 --- The tasks of a server that went away are no longer running.
 ---@param client_id integer
 function M.forget(client_id)
-  for id, task in pairs(running) do
+  for id, task in pairs(known) do
     if task.client_id == client_id then
-      running[id] = nil
+      known[id] = nil
     end
   end
 end
 
 --- Cancels the running task, asking which when there are several.
 function M.cancel()
-  local tasks = vim.tbl_values(running)
+  local tasks = vim.tbl_filter(function(task)
+    return not task.ended
+  end, vim.tbl_values(known))
   if #tasks == 0 then
     return client.tell('no task is running')
   end

@@ -5,6 +5,7 @@
 ---@field cmd? string[]      how to start the server; default { 'opendevagent', 'lsp' }
 ---@field settings? table    the server's settings, section `opendevagent`
 ---@field review? boolean    proposals in a diff tab (default) or, with false, as a question
+---@field quickfix? boolean  what a task found also as a quickfix list (default), or not
 
 ---@alias opendevagent.Action 'plan'|'generate'|'fix'|'tests'|'review'|'explain'|'run'
 ---@alias opendevagent.Phase
@@ -22,6 +23,9 @@
 ---@field range lsp.Range
 ---@field diagnostics lsp.Diagnostic[]
 ---@field instruction? string
+---@field language? string
+---@field framework? string
+---@field check? string
 
 ---@class opendevagent.Verdict
 ---@field level 'proven'|'passing'|'runs'|'failing'|'unverified'
@@ -36,12 +40,13 @@
 ---@field task string
 ---@field seq integer
 ---@field at integer         milliseconds since the Unix epoch
----@field kind 'started'|'phase'|'said'|'ran'|'found'|'usage'|'ended'|'noted'
+---@field kind 'started'|'phase'|'said'|'waiting'|'ran'|'found'|'usage'|'ended'|'noted'
 ---@field action? opendevagent.Action              started
 ---@field title? string                            started
 ---@field phase? opendevagent.Phase                phase, ended
 ---@field percent? integer                         phase
----@field agent? string                            said
+---@field agent? string                            said, waiting
+---@field seconds? integer                         waiting
 ---@field text? string                             said (a piece of the answer), noted
 ---@field level? 'info'|'warning'|'error'          noted
 ---@field stage? 'before'|'after'                  ran
@@ -58,13 +63,17 @@
 ---@field path? string
 ---@field line integer
 ---@field column? integer
----@field severity? string
+---@field severity? 'error'|'warning'|'info'|'hint'
+---@field category? string
 ---@field message string
 
----@class opendevagent.Task  a task that runs
+---@class opendevagent.Task  a task of this session
 ---@field id string
 ---@field client_id integer
+---@field action opendevagent.Action
 ---@field title string
+---@field ended boolean
+---@field cost? number       dollars so far
 
 ---@class opendevagent.Status
 ---@field state 'ready'|'busy'|'problem'

@@ -1,32 +1,11 @@
--- What the specs share: checks, a file in a workspace of its own, and the scripted server.
-local here = vim.fs.dirname(vim.fn.fnamemodify(debug.getinfo(1, 'S').source:sub(2), ':p'))
-vim.opt.runtimepath:prepend(vim.fs.normalize(here .. '/../../editors/nvim'))
-vim.cmd('runtime plugin/opendevagent.lua | filetype plugin indent on')
-vim.g.opendevagent = { cmd = { 'python3', here .. '/server.py' } }
-
+-- What the specs share: a file in a workspace of its own, the scripted server, and waiting.
 local M = {}
 
-function M.check(what, condition)
-  io.stdout:write(condition and 'ok ' or 'FAIL ', what, '\n')
-end
-
-function M.equal(what, actual, expected)
-  M.check(what, vim.deep_equal(actual, expected))
-  if not vim.deep_equal(actual, expected) then
-    io.stdout:write(
-      '  expected ',
-      vim.inspect(expected),
-      '\n  actual   ',
-      vim.inspect(actual),
-      '\n'
-    )
+--- Waits until the condition holds.
+function M.eventually(condition)
+  if not vim.wait(5000, condition, 10) then
+    error('it did not come to pass', 2)
   end
-end
-
-function M.eventually(what, condition)
-  local ok = vim.wait(5000, condition, 10)
-  M.check(what, ok)
-  return ok
 end
 
 --- Opens a file with these lines, under the directory that run.sh gives each spec.
@@ -68,6 +47,9 @@ end
 
 --- What the server heard, filtered.
 function M.heard(filter)
+  filter = filter or function()
+    return true
+  end
   local all
   local server = M.client()
   if not server then
@@ -105,6 +87,19 @@ function M.command(name)
     return found ~= nil
   end, 50)
   return found and found.params.arguments[1]
+end
+
+--- Has the server send one event of a task.
+function M.event(fields)
+  M.say({
+    method = 'opendevagent/event',
+    params = vim.tbl_extend('force', { task = 'x', seq = 1, at = 0 }, fields),
+  })
+end
+
+--- The text of the current buffer.
+function M.text()
+  return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
 end
 
 --- Collects what vim.notify is told.
