@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // A language server that plays the public contract by heart, so that the client can be tested on its own.
-// `fix` offers a repaired gcd.py, `run` lasts until it is cancelled, `tests` is the end of the server; the others only answer.
+// `fix` offers a repaired gcd.py, `run` lasts until it is cancelled, `plan` fails for want of a key, `tests` is the end
+// of the server; the others only answer. The only key it takes begins with `sk-test-`.
 // Every message that comes in is written to the file OPENDEVAGENT_TRANSCRIPT, one JSON document a line.
 import { appendFileSync } from 'node:fs';
 
@@ -14,6 +15,10 @@ const COMMANDS =
 const documents = new Map();
 const waiting = new Map();
 const running = new Map();
+/** Rows of `opendevagent/tasks` by id, and what was asked for. */
+const rows = new Map();
+const wishes = new Map();
+const proposals = new Map();
 let sent = 0;
 
 function send(message) {
@@ -35,8 +40,19 @@ function taskEvents() {
   let seq = 0;
   return {
     task,
-    event: (kind, fields) => notify('opendevagent/event', { task, seq: seq++, at: Date.now(), kind, ...fields }),
+    event: (kind, fields) => {
+      const { action, title, phase, percent, verdict, usage } = fields;
+      const row = rows.get(task) ?? { task, action, title, phase: 'queued', percent: 0, proposal: 'none', cost_usd: 0 };
+      rows.set(task, { ...row, ...(phase && { phase }), ...(percent && { percent }), ...(verdict && { verdict }) });
+      Object.assign(rows.get(task), usage && { cost_usd: usage.cost_usd });
+      notify('opendevagent/event', { task, seq: seq++, at: Date.now(), kind, ...fields });
+    },
   };
+}
+
+function decide(task, event, proposal) {
+  rows.get(task).proposal = proposal;
+  event('noted', { level: 'info', text: proposal });
 }
 
 async function fix({ uri }, { task, event }) {
@@ -50,18 +66,31 @@ async function fix({ uri }, { task, event }) {
   event('phase', { phase: 'debugging', percent: 80, attempt: 1 });
   event('said', { agent: 'debugger', text: 'The remainder is needed, not the quotient.\n' });
   event('ran', { stage: 'after', status: 'ok', exit_code: 0, tests: { run: 1, passed: 1, failed: 0 } });
+  event('usage', { usage: { calls: 1, prompt_tokens: 900, completion_tokens: 80, cost_usd: 0.0123 } });
+  rows.get(task).proposal = 'standing';
   event('ended', { phase: 'complete', verdict, message: verdict.reason });
   notify('opendevagent/status', { state: 'ready', message: 'ready' });
   const after = text.replace('a // b', 'a % b');
   const created = { uri: uri.replace(/[^/]*$/, 'notes.md'), before: null, after: '# gcd\n', diff: '' };
   const review = { task, title: 'Fix gcd', verdict, files: [{ uri, before: text, after, diff: '' }, created] };
-  const { decision } = await request('opendevagent/review', review);
-  if (decision === 'apply') {
+  const apply = async () => {
     const start = text.indexOf('a // b') - text.indexOf('\n') - 1;
     const range = { start: { line: 1, character: start }, end: { line: 1, character: start + 'a // b'.length } };
     const change = { textDocument: { uri, version }, edits: [{ range, newText: 'a % b' }] };
     await request('workspace/applyEdit', { edit: { documentChanges: [change] } });
-  }
+    decide(task, event, 'applied');
+  };
+  const discard = () => decide(task, event, 'discarded');
+  proposals.set(task, { review, apply, discard });
+  const { decision } = await request('opendevagent/review', review);
+  await { apply, discard }[decision]?.();
+}
+
+function plan(_, { event }) {
+  event('started', { action: 'plan', title: 'Plan gcd' });
+  event('ended', { phase: 'failed', verdict: null, message: 'no key for openrouter.ai', stop: 'key' });
+  const remedy = 'hand one over in your editor';
+  notify('opendevagent/status', { state: 'problem', message: 'no key for openrouter.ai', remedy, about: 'key' });
 }
 
 function run(_, { task, event }) {
@@ -75,14 +104,36 @@ function execute(id, name, argument) {
     send({ id, result: null });
     running.get(argument.task)?.();
     running.delete(argument.task);
-  } else if (documents.has(argument.uri)) {
-    const events = taskEvents();
-    send({ id, result: { task: events.task } });
-    ({ fix, run, tests: () => process.exit(1) })[name]?.(argument, events);
+  } else if (proposals.has(argument.task)) {
+    send({ id, result: null });
+    proposals.get(argument.task)[name]?.();
+  } else if (documents.has(argument.uri) || name === 'generate') {
+    begin(id, name, argument);
   } else {
     send({ id, error: { code: -32602, message: `${argument.uri} is not open` } });
   }
 }
+
+function begin(id, name, argument) {
+  const events = taskEvents();
+  wishes.set(events.task, [name, argument]);
+  send({ id, result: { task: events.task } });
+  ({ fix, run, plan, tests: () => process.exit(1) })[name]?.(argument, events);
+}
+
+function setKey(id, key) {
+  const ok = key === null || key.startsWith('sk-test-');
+  const message = ok ? 'key test, $3.50 of $5.00 left' : 'openrouter.ai refused the key';
+  send({ id, result: { ok, message, refused: !ok } });
+}
+
+const DOCTOR = {
+  checks: [
+    { name: 'model', ok: true, message: 'key test, no limit' },
+    { name: 'sandbox', ok: false, message: 'no Docker engine was found', remedy: 'install Docker' },
+  ],
+  local: [],
+};
 
 const capabilities = {
   textDocumentSync: { openClose: true, change: 1, save: true },
@@ -96,6 +147,11 @@ const handlers = {
   'textDocument/didOpen': ({ params: { textDocument } }) => documents.set(textDocument.uri, textDocument),
   'textDocument/didChange': ({ params: { textDocument, contentChanges } }) =>
     documents.set(textDocument.uri, { version: textDocument.version, text: contentChanges.at(-1).text }),
+  'opendevagent/tasks': ({ id }) => send({ id, result: [...rows.values()].reverse() }),
+  'opendevagent/proposal': ({ id, params: { task } }) => send({ id, result: proposals.get(task).review }),
+  'opendevagent/again': ({ id, params: { task } }) => begin(id, ...wishes.get(task)),
+  'opendevagent/setKey': ({ id, params: { key } }) => setKey(id, key),
+  'opendevagent/doctor': ({ id }) => send({ id, result: DOCTOR }),
   'workspace/executeCommand': ({ id, params }) =>
     execute(id, params.command.replace('opendevagent.', ''), params.arguments[0]),
 };

@@ -78,6 +78,7 @@ function person(page) {
       await input.fill(text);
       await input.press('Enter');
     },
+    press: (keys) => page.keyboard.press(keys),
     click: (selector) => page.locator(selector).first().click(),
     hover: (selector) => page.locator(selector).first().hover(),
     read: (selector) => page.locator(selector).first().textContent(),

@@ -41,7 +41,7 @@ function executed(command: string): any {
 
 /** Asks the person in front of the screen to do something; see run.mjs. */
 async function person(
-  act: 'type' | 'click' | 'hover' | 'read' | 'count' | 'picture' | 'say',
+  act: 'type' | 'press' | 'click' | 'hover' | 'read' | 'count' | 'picture' | 'say',
   argument: string,
 ): Promise<unknown> {
   const response = await fetch(process.env['OPENDEVAGENT_PERSON']!, {
@@ -65,7 +65,10 @@ async function until<T>(what: string, probe: () => T | undefined | false | Promi
   }
 }
 
-const ui = (name: string) => vscode.commands.executeCommand(`opendevagent.ui.${name}`);
+const ui = (name: string, ...args: unknown[]) => vscode.commands.executeCommand(`opendevagent.ui.${name}`, ...args);
+
+/** What an input box says against its value. */
+const objection = async () => String(await person('read', '.quick-input-message'));
 
 async function open(name: string): Promise<vscode.TextEditor> {
   const [folder] = vscode.workspace.workspaceFolders!;
@@ -103,6 +106,26 @@ async function fix(): Promise<vscode.TextDocument> {
   return document;
 }
 
+const extension = () => vscode.extensions.getExtension('opendevagent.opendevagent')!;
+
+/** A button of a notification, and a row of a pick list. */
+const button = (title: string) => `.notification-list-item .monaco-button:text-is("${title}")`;
+const ROW = (text: string) => `.quick-input-list .monaco-list-row:has-text("${text}")`;
+
+/** Waits for a step of the wizard. The same widget shows them all. */
+const atStep = (step: number) =>
+  until(`step ${step}`, async () =>
+    String(await person('read', '.quick-input-title')).includes(`(${step}/`),
+  );
+
+async function answer(step: number, text: string): Promise<void> {
+  await atStep(step);
+  await person('type', text);
+}
+
+const FIRST_TASK = '.pane-body:has([aria-label="Tasks"]) .monaco-list-row[data-index="0"]';
+const firstTask = async () => String(await person('read', FIRST_TASK));
+
 const reviewEnds = () => until('the end of the review', () => diffTabs().length === 0);
 
 /** The text of the log channel, which VS Code shows as a document. */
@@ -119,12 +142,11 @@ async function log(): Promise<string> {
 function define(): void {
   test('starts with a Python file, and has the commands of both sides', async () => {
     await open('gcd.py');
-    const extension = vscode.extensions.getExtension('opendevagent.opendevagent')!;
     const all = await until('the start of the server', async () => {
       const commands = await vscode.commands.getCommands(true);
       return commands.includes('opendevagent.fix') && commands;
     });
-    const declared = extension.packageJSON.contributes.commands as { command: string }[];
+    const declared = extension().packageJSON.contributes.commands as { command: string }[];
     assert.deepEqual(
       declared.map(({ command }) => command).filter((command) => !all.includes(command)),
       [],
@@ -205,7 +227,7 @@ function define(): void {
 function defineWithFake(): void {
   test('opts in to everything, and sends only settings that are set', () => {
     const [initialize] = received().filter(({ method }) => method === 'initialize');
-    const client = { review: true, events: true, credentials: true, status: true };
+    const client = { review: true, events: true, credentials: true, status: true, ends: true };
     assert.deepEqual(initialize!.params.initializationOptions, { client, settings: {} });
   });
 
@@ -230,8 +252,16 @@ function defineWithFake(): void {
     };
     assert.equal(await keyNow(), null);
     const asked = ui('setKey');
+    await person('type', 'two words');
+    await until('the objection', async () => /one word/.test(await objection()));
+    await person('type', 'wrong');
+    await until('the refusal', async () => /refused the key/.test(await objection()));
     await person('type', KEY);
     await asked;
+    assert.match(await notification(), /the key works: key test, \$3\.50 of \$5\.00 left/);
+    // A key that was refused is taken back before another is tried.
+    const tried = received().filter(({ method }) => method === 'opendevagent/setKey');
+    assert.deepEqual(tried.map(({ params }) => params.key), ['wrong', null, KEY]);
     assert.deepEqual(await keyNow(), { key: KEY });
     await ui('removeKey');
     assert.equal(await keyNow(), null);
@@ -258,12 +288,133 @@ function defineWithFake(): void {
     );
   });
 
-  test('Plan asks what for', async () => {
+  test('Plan asks what for; without a key it says what helps', async () => {
     await open('gcd.py');
     const asked = ui('plan');
     await person('type', 'add lcm');
     await asked;
     assert.equal(executed('opendevagent.plan').instruction, 'add lcm');
+    await until('the message', async () => /no key for openrouter/.test(await notification()));
+    for (const title of ['Set API Key…', 'Use a Local Model', 'Run Again', 'Show Log']) {
+      await until(title, async () => Number(await person('count', button(title))) > 0);
+    }
+    assert.match(await status(), /no key for openrouter.*hand one over.*Set API Key/);
+  });
+
+  test('after a key is set, what failed for want of it can run again', async () => {
+    const plans = () => received().filter(({ params }) => params?.command === 'opendevagent.plan').length;
+    const again = () => received().filter(({ method }) => method === 'opendevagent/again').length;
+    assert.deepEqual([plans(), again()], [1, 0]);
+    await vscode.commands.executeCommand('notifications.clearAll');
+    const asked = ui('setKey');
+    await person('type', KEY);
+    await asked;
+    await until('the message', async () => /the key works/.test(await notification()));
+    await person('click', button('Run Again'));
+    await until('the second run', () => again() === 1);
+    await ui('removeKey');
+    await vscode.commands.executeCommand('notifications.clearAll');
+  });
+
+  test('New Task asks step by step, goes back, and shows what it will do', async () => {
+    const { selection } = await open('gcd.py');
+    const asked = ui('newTask');
+    await answer(1, 'Generate');
+    await answer(2, 'This file');
+    await atStep(3);
+    await person('click', '.quick-input-titlebar [aria-label^="Back"]');
+    await answer(2, 'Whole workspace');
+    await answer(3, ''); // A whole workspace does not say what is wanted.
+    await until('the objection', async () => /Say what you want/.test(await objection()));
+    await answer(3, 'add lcm');
+    await answer(4, 'python');
+    await answer(5, 'pytest');
+    await answer(6, 'python -m pytest -q');
+    await answer(7, '0.07');
+    await atStep(8);
+    await person('picture', 'wizard');
+    await person('press', 'Enter');
+    await asked;
+    const [folder] = vscode.workspace.workspaceFolders!;
+    assert.deepEqual(executed('opendevagent.generate'), {
+      uri: folder!.uri.toString(),
+      instruction: 'add lcm',
+      language: 'python',
+      framework: 'pytest',
+      check: 'python -m pytest -q',
+      budget: 0.07,
+    });
+    assert.ok(selection.isEmpty);
+  });
+
+  test('New Task given up starts nothing', async () => {
+    const before = received().filter(({ method }) => method === 'workspace/executeCommand').length;
+    const asked = ui('newTask');
+    await answer(1, 'Fix');
+    await atStep(2);
+    await person('press', 'Escape');
+    await asked;
+    assert.equal(received().filter(({ method }) => method === 'workspace/executeCommand').length, before);
+  });
+
+  test('Check Setup lists what is missing, with what mends it', async () => {
+    const asked = ui('doctor');
+    await until('the list', async () => Number(await person('count', ROW('no Docker engine was found'))) > 0);
+    assert.match(String(await person('read', ROW('sandbox'))), /Set Up Docker/);
+    await person('picture', 'doctor');
+    await person('press', 'Escape');
+    await asked;
+  });
+
+  test('the view shows tasks with verdict and cost, and can apply one that was put off', async () => {
+    const document = await fix();
+    await vscode.window.tabGroups.close(diffTabs());
+    await reviewEnds();
+    await vscode.commands.executeCommand('opendevagent.tasks.focus');
+    await until('the row', async () => /Fix gcd.*proven, to review · \$0\.0123/.test(await firstTask()));
+    await person('hover', FIRST_TASK);
+    await person('picture', 'tasks');
+    await person('click', `${FIRST_TASK} [aria-label^="Review Changes"]`);
+    await until('the diff', () => diffTabs().length === 2);
+    await ui('nextFile');
+    await until('the next file', () => vscode.window.tabGroups.activeTabGroup.activeTab?.label.startsWith('notes.md: '));
+    await ui('nextFile');
+    await until('the first file', () => vscode.window.tabGroups.activeTabGroup.activeTab?.label.startsWith('gcd.py: '));
+    await person('hover', FIRST_TASK);
+    await person('click', `${FIRST_TASK} [aria-label^="Apply"]`);
+    await until('the edit', () => document.getText() === FIXED);
+    await reviewEnds();
+    await until('the outcome', async () => /proven, applied/.test(await firstTask()));
+    await open('gcd.py');
+    await vscode.commands.executeCommand('undo');
+  });
+
+  test('the view runs a task again and cancels it', async () => {
+    await open('endless.py');
+    await ui('run');
+    await until('the row', async () => /Run endless\.py.*testing 65 %/.test(await firstTask()));
+    await person('hover', FIRST_TASK);
+    await person('click', `${FIRST_TASK} [aria-label^="Cancel Task"]`);
+    await until('the end', async () => /cancelled/.test(await firstTask()));
+    await person('hover', FIRST_TASK);
+    await person('click', `${FIRST_TASK} [aria-label^="Run Again"]`);
+    await until('the start', async () => /testing/.test(await firstTask()));
+    await ui('cancel');
+    await until('the end', async () => /cancelled/.test(await firstTask()));
+  });
+
+  test('no key is bound that VS Code binds', async () => {
+    const text = await vscode.workspace.openTextDocument(vscode.Uri.parse('vscode://defaultsettings/keybindings.json'));
+    const bound = [...text.getText().matchAll(/"key": "([^"]+)",\s*"command": "([^"]+)"/g)];
+    const pairs = bound.map(([, key, command]) => [key!, command!] as const);
+    const others = new Map(pairs.filter(([, command]) => !command.startsWith('opendevagent.')));
+    assert.ok(others.size > 100, 'the list was read');
+    const ours = extension().packageJSON.contributes.keybindings as { key: string }[];
+    const clashes = ours.filter(({ key }) => {
+      const [first] = key.split(' ');
+      return [...others.keys()].some((other) => other === key || other === first || other.startsWith(`${first} `));
+    });
+    assert.deepEqual(clashes, []);
   });
 
   const starts = () => received().filter(({ method }) => method === 'initialize').length;

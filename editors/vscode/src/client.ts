@@ -8,25 +8,37 @@ import {
 } from 'vscode-languageclient/node';
 import { redact, type TaskLog } from './log';
 import type { RunningTasks } from './progress';
-import type { ReviewParams, Status, TaskEvent } from './protocol';
+import type { ReviewParams, Status, TaskEvent, TaskRow } from './protocol';
+import { tell } from './remedies';
 import type { Reviews } from './review';
 import type { Secrets } from './secrets';
-import { findServer, type Lookup } from './server';
+import { findServer, workspaceServer, type Lookup } from './server';
 import { userSettings } from './settings';
 import type { StatusItem } from './status';
+import type { TaskList } from './tasks';
+
+/** How long the rows of the tasks may be out of date: many events want them at once. */
+const REFRESH_MS = 50;
+/** Programs of workspaces that the user agreed to, or refused. */
+const AGREED = 'opendevagent.workspaceServers';
 
 export interface Parts {
   log: TaskLog;
   reviews: Reviews;
   secrets: Secrets;
   status: StatusItem;
+  list: TaskList;
   tasks: RunningTasks;
+  /** After the event was taken in. */
+  seen(event: TaskEvent): void;
 }
 
 export class Client implements vscode.Disposable {
   /** What the server and the protocol say; the log of the tasks is a channel of its own. */
   private readonly output = vscode.window.createOutputChannel('OpenDevAgent Server', { log: true });
   private client: LanguageClient | undefined;
+  private command: string | undefined;
+  private refreshing: NodeJS.Timeout | undefined;
   /** Starts and stops happen one after the other. */
   private last: Promise<void> = Promise.resolve();
 
@@ -36,6 +48,7 @@ export class Client implements vscode.Disposable {
   ) {}
 
   dispose(): void {
+    clearTimeout(this.refreshing);
     this.output.dispose();
   }
 
@@ -46,6 +59,30 @@ export class Client implements vscode.Disposable {
       throw new Error('the server is not running');
     }
     return this.client;
+  }
+
+  /** A request beyond LSP, or a command. */
+  async request<T>(method: string, params: object): Promise<T> {
+    return (await this.running()).sendRequest<T>(method, params);
+  }
+
+  /** The program that runs, or ran last. */
+  program(): string {
+    if (this.command === undefined) {
+      throw new Error('the server’s program was not found');
+    }
+    return this.command;
+  }
+
+  /** Asks the server for its rows of tasks, soon and once for many. */
+  refresh(): void {
+    this.refreshing ??= setTimeout(() => {
+      this.refreshing = undefined;
+      this.request<TaskRow[]>('opendevagent/tasks', {}).then(
+        (rows) => this.parts.list.replace(rows),
+        () => undefined, // It stopped meanwhile; the rows stay as they were.
+      );
+    }, REFRESH_MS);
   }
 
   restart(): Promise<void> {
@@ -83,6 +120,7 @@ export class Client implements vscode.Disposable {
       return;
     }
     this.output.info(`starting ${found.command}, version ${found.version}`);
+    this.command = found.command;
     this.client = this.connect(found.command);
     await this.client.start();
   }
@@ -94,8 +132,9 @@ export class Client implements vscode.Disposable {
     await client?.dispose().catch((error: unknown) => this.output.warn(String(error)));
   }
 
-  private find(): Promise<Lookup> {
+  private async find(): Promise<Lookup> {
     return findServer({
+      workspace: this.ofWorkspace(),
       env: process.env['OPENDEVAGENT_BIN'],
       setting: vscode.workspace.getConfiguration('opendevagent').inspect<string>('path')?.globalValue,
       bundled: this.context.asAbsolutePath('server'),
@@ -103,8 +142,28 @@ export class Client implements vscode.Disposable {
     });
   }
 
+  /**
+   * The program that a trusted workspace brings, once the user agreed to it: it will get the key. A program that has
+   * changed is asked about anew. Not waited for: until then the next one in order is used.
+   */
+  private ofWorkspace(): string | undefined {
+    const folders = vscode.workspace.workspaceFolders?.map(({ uri }) => uri).filter(({ scheme }) => scheme === 'file');
+    const found = vscode.workspace.isTrusted ? workspaceServer(folders?.map(({ fsPath }) => fsPath) ?? []) : undefined;
+    const agreed = this.context.globalState.get<Record<string, boolean>>(AGREED, {});
+    if (found && agreed[found.mark] === undefined) {
+      const question = `OpenDevAgent: this workspace brings its own server, ${found.command}. It would get your API key.`;
+      void vscode.window.showWarningMessage(question, 'Use It', 'Never').then(async (answer) => {
+        if (answer) {
+          await this.context.globalState.update(AGREED, { ...agreed, [found.mark]: answer === 'Use It' });
+          await (answer === 'Use It' && this.restart());
+        }
+      });
+    }
+    return found && agreed[found.mark] ? found.command : undefined;
+  }
+
   private connect(command: string): LanguageClient {
-    const { log, reviews, secrets, status, tasks } = this.parts;
+    const { log, reviews, secrets, status, tasks, list, seen } = this.parts;
     const client: LanguageClient = new LanguageClient(
       'opendevagent',
       'OpenDevAgent',
@@ -115,7 +174,7 @@ export class Client implements vscode.Disposable {
         traceOutputChannel: keyless(this.output),
         revealOutputChannelOn: RevealOutputChannelOn.Never,
         initializationOptions: () => ({
-          client: { review: true, events: true, credentials: true, status: true },
+          client: { review: true, events: true, credentials: true, status: true, ends: true },
           settings: this.settings(),
         }),
         middleware: {
@@ -130,19 +189,25 @@ export class Client implements vscode.Disposable {
         },
       },
     );
-    client.onRequest('opendevagent/credentials', () => secrets.credentials());
+    client.onRequest('opendevagent/credentials', (wanted: { rejected?: boolean }) => secrets.credentials(wanted ?? {}));
     client.onRequest('opendevagent/review', (params: ReviewParams, token) => reviews.review(params, token));
     client.onNotification('opendevagent/status', (params: Status) => status.show(params));
     client.onNotification('opendevagent/event', (event: TaskEvent) => {
       log.add(event);
       tasks.update(event);
+      if (list.update(event)) {
+        this.refresh();
+      }
+      seen(event);
     });
     client.onDidChangeState(({ newState }) => {
       if (newState === State.Running) {
         status.show({ state: 'ready', message: 'ready' });
+        this.refresh();
       } else if (newState === State.Stopped) {
         reviews.abandon();
         tasks.clear();
+        list.interrupt();
         status.show({ state: 'problem', message: 'stopped', remedy: 'Run “OpenDevAgent: Restart Server”.' });
       }
     });
@@ -170,16 +235,11 @@ export class Client implements vscode.Disposable {
   private complain(problem: string): void {
     this.output.error(problem);
     this.parts.status.show({ state: 'problem', message: 'not running', remedy: problem });
-    const choices = {
-      'Open Settings': 'workbench.action.openSettings',
-      'Try Again': 'opendevagent.ui.restart',
-      'Show Log': 'opendevagent.ui.log',
-    };
-    void vscode.window.showErrorMessage(`OpenDevAgent: ${problem}.`, ...Object.keys(choices)).then((chosen) => {
-      if (chosen) {
-        void vscode.commands.executeCommand(choices[chosen as keyof typeof choices], 'opendevagent.path');
-      }
-    });
+    void tell('Error', `${problem}.`, [
+      { title: 'Choose Program…', command: 'opendevagent.ui.chooseServer' },
+      { title: 'How to Install', command: 'opendevagent.ui.walkthrough' },
+      { title: 'Try Again', command: 'opendevagent.ui.restart' },
+    ]);
   }
 }
 

@@ -1,55 +1,39 @@
-// The commands of the palette and the context menu. Their ids differ from the server's own commands, which
+// The commands of the palette, the menus and the tree. Their ids differ from the server's own commands, which
 // vscode-languageclient registers as they are: an id registered twice stops the client from starting.
 import * as vscode from 'vscode';
-import { ExecuteCommandRequest } from 'vscode-languageclient/node';
 import type { Client } from './client';
-import type { RunningTasks } from './progress';
-import type { Action } from './protocol';
+import { checkSetup, inTerminal, useLocalModel } from './doctor';
+import { showMenu } from './menu';
+import type { Action, ReviewParams, Wish } from './protocol';
 import type { Reviews } from './review';
 import type { Secrets } from './secrets';
+import type { StatusItem } from './status';
+import { isOffered, type TaskList } from './tasks';
+import { ACTIONS } from './wish';
+import { wizard } from './wizard';
 
-interface Needs {
-  /** Asked before the action starts; an empty answer is fine. */
-  question?: string;
-  /** Whether the problems at the cursor go along. */
-  diagnostics?: boolean;
-}
-
-const ACTIONS: Record<Action, Needs> = {
-  plan: { question: 'What should be planned? Empty: what the selection says.' },
-  generate: { question: 'What should be written? Empty: what the selection or the comment says.' },
-  fix: { diagnostics: true },
-  tests: {},
-  review: {},
-  explain: { diagnostics: true },
-  run: {},
-};
+/** Actions that are asked for what is meant, and those that take the problems at the cursor along. */
+const ASKED: ReadonlySet<Action> = new Set(['plan', 'generate']);
+const WITH_PROBLEMS: ReadonlySet<Action> = new Set(['fix', 'explain']);
 
 export interface Targets {
   client: Client;
   log: vscode.LogOutputChannel;
+  memory: vscode.Memento;
   reviews: Reviews;
   secrets: Secrets;
-  tasks: RunningTasks;
+  status: StatusItem;
+  tasks: TaskList;
 }
 
-export function registerCommands({ client, log, reviews, secrets, tasks }: Targets): vscode.Disposable {
-  const commands: Record<string, (uri?: vscode.Uri) => unknown> = {
-    cancel: () => chooseAndCancel(client, tasks),
-    log: () => log.show(true),
-    restart: () => client.restart(),
-    setKey: () => secrets.ask(),
-    removeKey: () => secrets.remove(),
-    apply: (uri) => reviews.decideAt(uri, 'apply'),
-    discard: (uri) => reviews.decideAt(uri, 'discard'),
-  };
-  for (const [action, needs] of Object.entries(ACTIONS)) {
-    commands[action] = () => act(client, action, needs);
-  }
+type Commands = Record<string, (argument: unknown) => unknown>;
+
+export function registerCommands(targets: Targets): vscode.Disposable {
+  const commands = { ...general(targets), ...ofReviews(targets), ...ofTasks(targets), ...ofActions(targets) };
   const registered = Object.entries(commands).map(([name, run]) =>
-    vscode.commands.registerCommand(`opendevagent.ui.${name}`, async (uri: unknown) => {
+    vscode.commands.registerCommand(`opendevagent.ui.${name}`, async (argument: unknown) => {
       try {
-        await run(uri instanceof vscode.Uri ? uri : undefined);
+        await run(argument);
       } catch (error) {
         report(error);
       }
@@ -58,13 +42,74 @@ export function registerCommands({ client, log, reviews, secrets, tasks }: Targe
   return vscode.Disposable.from(...registered);
 }
 
+function general({ client, log, secrets, status, tasks }: Targets): Commands {
+  return {
+    menu: () => showMenu(status.current, tasks.running.length > 0),
+    log: () => log.show(true),
+    restart: () => client.restart(),
+    settings: () =>
+      vscode.commands.executeCommand('workbench.action.openSettings', '@ext:opendevagent.opendevagent'),
+    setKey: () => secrets.ask(),
+    removeKey: () => secrets.remove(),
+    chooseServer: chooseServer,
+    walkthrough: () =>
+      vscode.commands.executeCommand('workbench.action.openWalkthrough', 'opendevagent.opendevagent#start', false),
+    doctor: () => checkSetup(client),
+    localModel: () => useLocalModel(client),
+    fixSetup: () => inTerminal(client, 'Set up Docker', ['doctor', '--fix']),
+    installDependencies: () => inTerminal(client, 'Install dependencies', ['sandbox', 'setup']),
+    demo: () => inTerminal(client, 'Demo', ['demo']),
+  };
+}
+
+function ofReviews({ reviews }: Targets): Commands {
+  const uri = (argument: unknown) => (argument instanceof vscode.Uri ? argument : undefined);
+  return {
+    apply: (argument) => reviews.decideAt(uri(argument), 'apply'),
+    discard: (argument) => reviews.decideAt(uri(argument), 'discard'),
+    nextFile: (argument) => reviews.next(uri(argument)),
+  };
+}
+
+/** Commands about one task: the tree hands over its row, a button of a message `{task}`. */
+function ofTasks(targets: Targets): Commands {
+  const { client, reviews, tasks } = targets;
+  const about = (run: (task: string) => unknown) => (argument: unknown) => {
+    const task = (argument as { task?: unknown } | undefined)?.task;
+    return typeof task === 'string' ? run(task) : undefined;
+  };
+  const decide = (decision: 'apply' | 'discard') =>
+    about((task) => reviews.decideTask(task, decision) || execute(client, decision, { task }));
+  return {
+    cancel: () => chooseAndCancel(client, tasks),
+    cancelTask: about((task) => execute(client, 'cancel', { task })),
+    openDiff: about((task) => openDiff(targets, task)),
+    taskLog: about((task) => execute(client, 'showLog', { task })),
+    again: about((task) => client.request('opendevagent/again', { task })),
+    applyTask: decide('apply'),
+    discardTask: decide('discard'),
+    refreshTasks: () => client.refresh(),
+  };
+}
+
+function ofActions({ client, memory }: Targets): Commands {
+  const actions = Object.keys(ACTIONS).map((action) => [action, () => act(client, action as Action)]);
+  const newTask = async () => {
+    const started = await wizard(memory, fileEditor());
+    if (started) {
+      await execute(client, started.action, started.wish);
+    }
+  };
+  return { ...Object.fromEntries(actions), newTask };
+}
+
 /** Asks the server to end a task. */
 export async function cancelTask(client: Client, task: string): Promise<void> {
   await execute(client, 'cancel', { task }).catch(report);
 }
 
-async function chooseAndCancel(client: Client, tasks: RunningTasks): Promise<void> {
-  const running = tasks.titles.map(({ task, title }) => ({ label: title, task }));
+async function chooseAndCancel(client: Client, tasks: TaskList): Promise<void> {
+  const running = tasks.running.map(({ task, title }) => ({ label: title, task }));
   const chosen =
     running.length > 1 ? await vscode.window.showQuickPick(running, { title: 'Cancel which task?' }) : running[0];
   if (chosen) {
@@ -72,19 +117,37 @@ async function chooseAndCancel(client: Client, tasks: RunningTasks): Promise<voi
   }
 }
 
+/** A proposal that is offered opens for review once more; another is only shown. */
+async function openDiff({ client, reviews, tasks }: Targets, task: string): Promise<void> {
+  if (await reviews.reveal(task)) {
+    return;
+  }
+  const row = tasks.get(task);
+  if (!row || !isOffered(row)) {
+    await execute(client, 'showDiff', { task });
+    return;
+  }
+  const proposal = await client.request<ReviewParams>('opendevagent/proposal', { task });
+  const { decision } = await reviews.review(proposal, new vscode.CancellationTokenSource().token);
+  if (decision !== 'later') {
+    await execute(client, decision, { task });
+  }
+}
+
 /** Starts an action on what the active editor shows. */
-async function act(client: Client, action: string, { question, diagnostics }: Needs): Promise<void> {
+async function act(client: Client, action: Action): Promise<void> {
   const editor = fileEditor();
   if (!editor) {
-    throw new Error('open a file of the workspace first');
+    throw new Error('open a file of the workspace first, or use “New Task…”');
   }
   const { document, selection } = editor;
+  const question = ASKED.has(action) ? ACTIONS[action].ask : undefined;
   const instruction = question && (await vscode.window.showInputBox({ title: 'OpenDevAgent', prompt: question }));
   if (question && instruction === undefined) {
     return; // The user pressed Escape.
   }
   const convert = (await client.running()).code2ProtocolConverter;
-  const here = diagnostics ? problemsAt(document, selection) : [];
+  const here = WITH_PROBLEMS.has(action) ? problemsAt(document, selection) : [];
   await execute(client, action, {
     uri: convert.asUri(document.uri),
     range: convert.asRange(selection),
@@ -107,10 +170,18 @@ function problemsAt(document: vscode.TextDocument, selection: vscode.Selection):
   return vscode.languages.getDiagnostics(document.uri).filter((problem) => problem.range.intersection(range));
 }
 
+/** The new setting starts the server anew. */
+async function chooseServer(): Promise<void> {
+  const [file] = (await vscode.window.showOpenDialog({ title: 'The opendevagent program', openLabel: 'Use' })) ?? [];
+  if (file) {
+    const settings = vscode.workspace.getConfiguration('opendevagent');
+    await settings.update('path', file.fsPath, vscode.ConfigurationTarget.Global);
+  }
+}
+
 /** The server answers at once with the id of the task; how it goes on comes as events. */
-async function execute(client: Client, command: string, argument: object): Promise<void> {
-  const connection = await client.running();
-  await connection.sendRequest(ExecuteCommandRequest.type, {
+function execute(client: Client, command: string, argument: Wish | { task: string }): Promise<unknown> {
+  return client.request('workspace/executeCommand', {
     command: `opendevagent.${command}`,
     arguments: [argument],
   });

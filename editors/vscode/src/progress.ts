@@ -22,10 +22,6 @@ export class RunningTasks implements vscode.Disposable {
     this.clear();
   }
 
-  get titles(): { task: string; title: string }[] {
-    return [...this.running].map(([task, { title }]) => ({ task, title }));
-  }
-
   update(event: TaskEvent): void {
     if (event.kind === 'started') {
       this.start(event.task, event.title);
@@ -49,7 +45,6 @@ export class RunningTasks implements vscode.Disposable {
     const running: Running = { title, message: '', percent: 0, report: () => {}, end };
     // Kept before VS Code calls back: by then the task may have ended.
     this.running.set(task, running);
-    this.announce();
     const options = {
       location: vscode.ProgressLocation.Notification,
       title: `OpenDevAgent: ${title}`,
@@ -80,10 +75,5 @@ export class RunningTasks implements vscode.Disposable {
   private end(task: string): void {
     this.running.get(task)?.end();
     this.running.delete(task);
-    this.announce();
-  }
-
-  private announce(): void {
-    void vscode.commands.executeCommand('setContext', 'opendevagent.busy', this.running.size > 0);
   }
 }

@@ -19,8 +19,11 @@ export type TaskEvent = {
   | { kind: 'found'; path: string; findings: Finding[] }
   | { kind: 'usage'; usage: { calls: number; prompt_tokens: number; completion_tokens: number; cost_usd: number } }
   | { kind: 'noted'; level: 'info' | 'warning' | 'error'; text: string }
-  | { kind: 'ended'; phase: Phase; verdict: Verdict | null; message: string }
+  | { kind: 'ended'; phase: Phase; verdict: Verdict | null; message: string; stop?: About }
 );
+
+/** What a problem is about: decides which buttons mend it. A newer server may know more. */
+export type About = 'key' | 'model' | 'sandbox' | 'budget' | 'stale' | 'usage' | 'cancelled';
 
 export interface Tests {
   run: number;
@@ -46,6 +49,57 @@ export interface Status {
   message: string;
   /** What the user can do about a problem. */
   remedy?: string | null;
+  about?: About;
+}
+
+/** One row of the answer to `opendevagent/tasks`. Those of other servers may lack what is optional here. */
+export interface TaskRow {
+  task: string;
+  action: Action;
+  title: string;
+  phase: Phase;
+  percent: number;
+  verdict?: Verdict | null;
+  /** What became of the proposal. */
+  proposal?: 'none' | 'standing' | 'applying' | 'applied' | 'discarded';
+  /** The file or folder that the task is about. */
+  uri?: string | null;
+  cost_usd?: number;
+  error?: string | null;
+}
+
+/** The argument of the commands that start a task. */
+export interface Wish {
+  uri: string;
+  range?: Range;
+  diagnostics?: object[];
+  instruction?: string;
+  language?: string;
+  framework?: string;
+  check?: string;
+  /** US dollars. */
+  budget?: number;
+}
+
+export interface Range {
+  start: { line: number; character: number };
+  end: { line: number; character: number };
+}
+
+/** The answer to `opendevagent/setKey`. */
+export interface KeyAnswer {
+  ok: boolean;
+  message: string;
+  /** The key is wrong. Otherwise, when not `ok`, the server of the model could not be asked. */
+  refused?: boolean;
+}
+
+/** One thing that `opendevagent/doctor` looked at. */
+export interface DoctorCheck {
+  name: string;
+  ok: boolean;
+  message: string;
+  remedy?: string;
 }
 
 /** A finished proposal, sent as the request `opendevagent/review`. */

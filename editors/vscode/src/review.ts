@@ -5,10 +5,14 @@ import type { Decision, ReviewParams } from './protocol';
 /** Both sides of a diff are documents of this scheme; `package.json` shows ✓ and ✗ on its tabs. */
 const SCHEME = 'opendevagent-review';
 
+interface Open extends ReviewParams {
+  end(decision: Decision): void;
+}
+
 export class Reviews implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private count = 0;
-  /** What ends each open review, in the order of their arrival. */
-  private readonly open = new Map<number, (decision: Decision) => void>();
+  /** The open reviews, in the order of their arrival. */
+  private readonly open = new Map<number, Open>();
   /** The texts of all open reviews, by URI. */
   private readonly texts = new Map<string, string>();
   private readonly registrations = vscode.Disposable.from(
@@ -34,11 +38,11 @@ export class Reviews implements vscode.TextDocumentContentProvider, vscode.Dispo
   async review(params: ReviewParams, token: vscode.CancellationToken): Promise<{ decision: Decision }> {
     const id = ++this.count;
     // Wait before the first tab is there: the user may close it at once.
-    const decided = new Promise<Decision>((resolve) => this.open.set(id, resolve));
+    const decided = new Promise<Decision>((end) => this.open.set(id, { ...params, end }));
     const cancelled = token.onCancellationRequested(() => this.decide(id, 'later'));
     try {
       this.announce();
-      await this.show(id, params);
+      await this.show(id);
       return { decision: await decided };
     } finally {
       cancelled.dispose();
@@ -49,11 +53,48 @@ export class Reviews implements vscode.TextDocumentContentProvider, vscode.Dispo
 
   /** Decides the review that `uri` belongs to, else the one in the active tab, else the oldest. */
   decideAt(uri: vscode.Uri | undefined, decision: Decision): void {
-    const active = vscode.window.tabGroups.activeTabGroup.activeTab;
-    const id = (uri && reviewOf(uri)) ?? (active && reviewOfTab(active)) ?? this.open.keys().next().value;
+    const id = this.at(uri);
     if (id !== undefined) {
       this.decide(id, decision);
     }
+  }
+
+  /** Decides the review of a task, if there is one. */
+  decideTask(task: string, decision: Decision): boolean {
+    const id = this.idOf(task);
+    if (id !== undefined) {
+      this.decide(id, decision);
+    }
+    return id !== undefined;
+  }
+
+  /** Brings the review of a task to the front, if there is one. */
+  async reveal(task: string): Promise<boolean> {
+    const id = this.idOf(task);
+    if (id !== undefined) {
+      await this.diff(id, 0, false);
+    }
+    return id !== undefined;
+  }
+
+  /** Goes on to the next file of a review; after the last comes the first. */
+  async next(uri: vscode.Uri | undefined): Promise<void> {
+    const id = this.at(uri);
+    const files = (id !== undefined && this.open.get(id)?.files) || [];
+    const shown = uri ?? activeUri();
+    const at = files.findIndex((file) => shown?.path === vscode.Uri.parse(file.uri).path);
+    if (id !== undefined && files.length > 0) {
+      await this.diff(id, (at + 1) % files.length, false);
+    }
+  }
+
+  private at(uri: vscode.Uri | undefined): number | undefined {
+    const active = vscode.window.tabGroups.activeTabGroup.activeTab;
+    return (uri && reviewOf(uri)) ?? (active && reviewOfTab(active)) ?? this.open.keys().next().value;
+  }
+
+  private idOf(task: string): number | undefined {
+    return [...this.open].find(([, review]) => review.task === task)?.[0];
   }
 
   /** The server is gone: nobody waits for an answer any more. */
@@ -65,27 +106,36 @@ export class Reviews implements vscode.TextDocumentContentProvider, vscode.Dispo
 
   /** The first decision counts. */
   private decide(id: number, decision: Decision): void {
-    this.open.get(id)?.(decision);
+    this.open.get(id)?.end(decision);
     this.open.delete(id);
     this.announce();
   }
 
   /** The first file is opened last, so that it is the one in front. */
-  private async show(id: number, { title, verdict, files }: ReviewParams): Promise<void> {
-    for (const file of [...files].reverse()) {
-      if (!this.open.has(id)) {
-        return;
-      }
-      const target = vscode.Uri.parse(file.uri);
-      const sides = (['before', 'after'] as const).map((side) => {
-        const uri = target.with({ scheme: SCHEME, query: `${id}-${side}` });
-        this.texts.set(uri.toString(), file[side] ?? '');
-        return uri;
-      });
-      const name = vscode.workspace.asRelativePath(target);
-      const options: vscode.TextDocumentShowOptions = { preview: false, preserveFocus: true };
-      await vscode.commands.executeCommand('vscode.diff', ...sides, `${name}: ${title} (${verdict.level})`, options);
+  private async show(id: number): Promise<void> {
+    const { length } = this.open.get(id)?.files ?? [];
+    for (let at = length - 1; at >= 0; at -= 1) {
+      await this.diff(id, at, true);
     }
+  }
+
+  /** Opens the diff of one file, or goes to its tab. The title says what speaks for the proposal. */
+  private async diff(id: number, at: number, preserveFocus: boolean): Promise<void> {
+    const review = this.open.get(id);
+    const file = review?.files[at];
+    if (!review || !file) {
+      return; // Decided meanwhile.
+    }
+    const target = vscode.Uri.parse(file.uri);
+    const sides = (['before', 'after'] as const).map((side) => {
+      const uri = target.with({ scheme: SCHEME, query: `${id}-${side}` });
+      this.texts.set(uri.toString(), file[side] ?? '');
+      return uri;
+    });
+    const { length } = review.files;
+    const place = length > 1 ? `, file ${at + 1} of ${length}` : '';
+    const title = `${vscode.workspace.asRelativePath(target)}: ${review.verdict.level}${place} (${review.title})`;
+    await vscode.commands.executeCommand('vscode.diff', ...sides, title, { preview: false, preserveFocus });
   }
 
   private onClosed(closed: readonly vscode.Tab[]): void {
@@ -106,7 +156,9 @@ export class Reviews implements vscode.TextDocumentContentProvider, vscode.Dispo
   }
 
   private announce(): void {
+    const several = [...this.open.values()].some(({ files }) => files.length > 1);
     void vscode.commands.executeCommand('setContext', 'opendevagent.reviewing', this.open.size > 0);
+    void vscode.commands.executeCommand('setContext', 'opendevagent.reviewingSeveral', several);
   }
 }
 
@@ -118,6 +170,11 @@ function reviewTabs(id?: number): vscode.Tab[] {
 
 function reviewOfTab({ input }: vscode.Tab): number | undefined {
   return input instanceof vscode.TabInputTextDiff ? reviewOf(input.modified) : undefined;
+}
+
+function activeUri(): vscode.Uri | undefined {
+  const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+  return input instanceof vscode.TabInputTextDiff ? input.modified : undefined;
 }
 
 function reviewOf(uri: vscode.Uri): number | undefined {

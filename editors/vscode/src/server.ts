@@ -9,6 +9,8 @@ export interface Places {
   env: string | undefined;
   /** The setting `opendevagent.path`. */
   setting: string | undefined;
+  /** The program that a trusted workspace brings and the user agreed to. */
+  workspace?: string | undefined;
   /** The folder `server` of this extension. */
   bundled: string;
   /** PATH. */
@@ -31,15 +33,33 @@ export async function findServer(places: Places): Promise<Lookup> {
 }
 
 /** The program, and by what it was chosen. */
-function choose({ env, setting, bundled, searchPath }: Places): [string | undefined, string] {
+function choose({ env, setting, workspace, bundled, searchPath }: Places): [string | undefined, string] {
   if (env) {
     return [env, 'from OPENDEVAGENT_BIN'];
   }
   if (setting) {
     return [setting, 'from the setting opendevagent.path'];
   }
+  if (workspace) {
+    return [workspace, 'of the workspace'];
+  }
   const inside = path.join(bundled, PROGRAM);
   return isProgram(inside) ? [inside, 'bundled'] : [onPath(searchPath ?? ''), 'on PATH'];
+}
+
+/** Where the tools of a workspace are, by habit. */
+const TOOLS = process.platform === 'win32' ? ['.venv/Scripts', 'node_modules/.bin'] : ['.venv/bin', 'node_modules/.bin'];
+
+/** The program that one of the folders brings, with a mark that changes when it does. */
+export function workspaceServer(folders: string[]): { command: string; mark: string } | undefined {
+  const command = folders
+    .flatMap((folder) => TOOLS.map((tools) => path.join(folder, tools, PROGRAM)))
+    .find(isProgram);
+  if (command === undefined) {
+    return undefined;
+  }
+  const { size, mtimeMs } = statSync(command);
+  return { command, mark: `${command} ${size} ${mtimeMs}` };
 }
 
 /**

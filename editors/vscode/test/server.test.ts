@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { after, test } from 'node:test';
-import { findServer, type Places } from '../src/server';
+import { findServer, workspaceServer, type Places } from '../src/server';
 
 const root = mkdtempSync(path.join(tmpdir(), 'opendevagent-'));
 after(() => rmSync(root, { recursive: true }));
@@ -36,6 +36,17 @@ test('environment, setting, bundled, PATH', async () => {
   await finds({ env: undefined }, '2.0.0');
   await finds({ env: '', setting: '' }, '3.0.0');
   await finds({ env: undefined, setting: undefined, bundled: noServer }, '4.0.0');
+});
+
+test('what a workspace brings goes before the bundled one, once it is agreed to', async () => {
+  assert.equal(workspaceServer([root]), undefined);
+  const command = program('in/.venv/bin', 'opendevagent 5.0.0');
+  const found = workspaceServer([root, path.join(root, 'in')]);
+  assert.equal(found?.command, command);
+  await finds({ env: undefined, setting: undefined, workspace: found?.command }, '5.0.0');
+  await finds({ env: undefined, workspace: found?.command }, '2.0.0');
+  program('in/.venv/bin', 'opendevagent 5.0.0, changed');
+  assert.notEqual(workspaceServer([path.join(root, 'in')])?.mark, found?.mark);
 });
 
 test('the first folder of PATH that has it, and no relative one', async () => {
