@@ -129,6 +129,8 @@ async fn a_refused_key_is_told_from_a_server_that_is_away() {
         let set = editor.request("opendevagent/setKey", json!({"key": key})).await.unwrap();
         assert_eq!((&set["ok"], &set["refused"]), (&json!(ok), &json!(refused)), "{set}");
     }
+    // The problem is mended without a further task.
+    assert_eq!(editor.expect("opendevagent/status").await["params"]["state"], "ready");
     editor.begin("plan", "a.py").await;
     assert_eq!(event(&mut editor, "ended").await["phase"], "complete");
     idle(&mut editor).await;

@@ -1,8 +1,10 @@
 //! What clients may send beyond LSP's usual: cancelling by progress, and our own requests (CONTRACT §3).
 
 use super::{Server, from_proto};
+use crate::agent::task::Stop;
 use crate::doctor;
 use crate::model::ModelError;
+use crate::model::openai::find_local;
 use crate::model::redact::redact;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -100,14 +102,27 @@ impl Server {
             },
             Err(problem) => (false, problem, false),
         };
+        if ok {
+            self.key_works();
+        }
         Ok(json!({"ok": ok, "message": redact(&message), "refused": refused}))
     }
 
-    /// `opendevagent/doctor`. Asks the network, so it is not answered at once.
+    /// The last task may have failed for want of a key: that is mended.
+    fn key_works(&self) {
+        {
+            let mut session = self.session();
+            session.problem = session.problem.take().filter(|stop| !matches!(stop, Stop::Key(_)));
+        }
+        self.tell_status();
+    }
+
+    /// `opendevagent/doctor`, and the model servers on this machine. Asks the network, so it is not answered at once.
     pub(super) async fn doctor(&self, _params: Value) -> Result<Value> {
         let folder = self.session().folders.first().cloned();
         let loaded = self.load(folder.as_deref());
-        let checks = doctor::examine(&loaded, folder.as_deref(), Some(self.ask_key())).await;
-        Ok(json!({"checks": checks}))
+        let checks = doctor::examine(&loaded, folder.as_deref(), Some(self.ask_key()));
+        let (checks, local) = tokio::join!(checks, find_local());
+        Ok(json!({"checks": checks, "local": local}))
     }
 }

@@ -3,6 +3,7 @@
 use super::{MOST_EXCERPT, new_client, wire};
 use crate::model::{Window, redact};
 use futures_util::future::join_all;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ const MOST_BYTES: usize = 4 << 20;
 const OLLAMA_TOKENS: u32 = 4096;
 
 /// A server found on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LocalServer {
     pub name: String,
     pub base_url: String,
