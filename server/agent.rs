@@ -156,6 +156,8 @@ struct Work<'a> {
     /// What the server on this machine said last.
     window: Option<Window>,
     snapshot: Option<Snapshot>,
+    /// What is in its files, read when first asked.
+    names: context::Names,
     check: Option<Check>,
     /// Why nothing can be run.
     unchecked: Option<String>,
@@ -195,6 +197,7 @@ impl<'a> Work<'a> {
             masks: Mutex::new(Masks::new(&task.nonce)),
             window: None,
             snapshot: None,
+            names: context::Names::default(),
             check: None,
             unchecked: None,
             no_sandbox: false,

@@ -5,6 +5,7 @@
 //! checks need, but nothing that is [`Snapshot::hidden`].
 
 mod listing;
+mod names;
 mod rules;
 
 use listing::Listing;
@@ -16,6 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+pub use names::{Index, Names};
 pub use rules::SECRETS;
 
 /// A file that a model may read or edit is at most this many bytes.

@@ -3,7 +3,7 @@
 use super::budget::{self, Tally};
 use super::task::Stop;
 use super::{AgentOptions, EXCERPT_BYTES, Work, context, patch, role};
-use crate::event::{Kind, Note};
+use crate::event::{Finding, Kind, Note};
 use crate::model::{Agent, Call, Finish, Heard, Message, Reply, Usage, price};
 use crate::workspace::TextError;
 use patch::FileChange;
@@ -24,7 +24,7 @@ impl Work<'_> {
     ) -> Result<Reply, Stop> {
         let options = self.options(agent);
         let room = self.room(&options.model).await;
-        let (messages, stable) = self.brief(prompt, room.files);
+        let (messages, stable) = self.brief(prompt, room.files).await;
         let prompt = messages.iter().map(|message| price::tokens(&message.content)).sum();
         let models: Vec<_> =
             std::iter::once(&options.model).chain(&options.fallbacks).map(String::as_str).collect();
@@ -105,38 +105,66 @@ impl Work<'_> {
     }
 
     /// The messages, and how much of the last one stays the same in the next call.
-    fn brief(&self, prompt: impl FnOnce(&role::Brief) -> Vec<Message>, files: u32) -> (Vec<Message>, usize) {
+    async fn brief(
+        &mut self,
+        prompt: impl FnOnce(&role::Brief) -> Vec<Message>,
+        files: u32,
+    ) -> (Vec<Message>, usize) {
         let before = self.before.as_ref().filter(|before| !before.passes());
-        let pointed_at: Vec<String> = before
-            .map(|before| before.findings(self.snapshot()))
-            .unwrap_or_default()
-            .iter()
-            .flat_map(|finding| {
-                std::iter::once(finding.path.clone())
-                    .chain(finding.related.iter().map(|frame| frame.path.clone()))
-            })
-            .collect();
-        let mut context = context::gather(self.snapshot(), self.task, &pointed_at, files);
+        let before = before.map(|before| (before.excerpt(EXCERPT_BYTES), before.findings(self.snapshot())));
+        let plan = match &self.task.plan {
+            Some(plan) => Some(plan.clone()),
+            None => self.text.clone().filter(|_| self.plan.is_some()),
+        };
+        let output = before.as_ref().map_or("", |(output, _)| output);
+        let beside = role::said(self.task, plan.as_deref()) + price::tokens(output);
+        let findings = before.as_ref().map_or(&[][..], |(_, findings)| findings);
+        let mut context = self.context(output, findings, files.saturating_sub(beside as u32)).await;
         let nonce = &self.task.nonce;
         let mut masks = self.masks();
         context.hide(&mut masks);
         if let Some(news) = masks.news() {
             self.note(Note::Warning, news);
         }
-        let plan = match &self.task.plan {
-            Some(plan) => Some(plan.as_str()),
-            None => self.text.as_deref().filter(|_| self.plan.is_some()),
-        };
         let files = context.render(nonce);
         let mut messages = prompt(&role::Brief {
             task: self.task,
             files: &files,
-            plan,
-            before: before.map(|before| before.excerpt(EXCERPT_BYTES)).as_deref(),
+            plan: plan.as_deref(),
+            before: before.as_ref().map(|(output, _)| output.as_str()),
             nonce,
         });
         masks.hide_in(&mut messages);
         (messages, files.len())
+    }
+
+    /// Chooses what is shown of the workspace, beside the threads that wait for networks.
+    async fn context(&self, output: &str, findings: &[Finding], tokens: u32) -> context::Context {
+        let place = |path: &str, line| (path.to_owned(), line);
+        let places = findings.iter().flat_map(|finding| {
+            let frames = finding.related.iter().map(move |frame| place(&frame.path, frame.line));
+            std::iter::once(place(&finding.path, finding.line)).chain(frames)
+        });
+        let clues = context::Clues { places: places.collect(), output: output.to_owned() };
+        let (snapshot, task, names) = (self.snapshot().clone(), self.task.clone(), self.names.clone());
+        let is_first = self.names.get().is_none();
+        let gathered =
+            tokio::task::spawn_blocking(move || context::gather(&snapshot, &task, &clues, &names, tokens));
+        let context = gathered.await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The server is about to end.
+            Err(_) => context::Context::default(),
+        });
+        if let Some(index) = self.names.get().filter(|index| is_first && index.unread > 0) {
+            let (read, all) = (index.files.len(), index.files.len() + index.unread);
+            self.note(
+                Note::Info,
+                format!(
+                    "the repository map knows {read} of {all} files so far; the next task goes on from there"
+                ),
+            );
+        }
+        context
     }
 
     /// An answer's edits against the snapshot, or why there are none.

@@ -3,7 +3,7 @@
 use crate::agent::pipeline::{Ask, Why};
 use crate::agent::task::{Plan, Task};
 use crate::event::{Action, Finding, Severity};
-use crate::model::{Agent, Message, Role};
+use crate::model::{Agent, Message, Role, price};
 use crate::workspace::Snapshot;
 use serde::Deserialize;
 use std::fmt::Write;
@@ -19,6 +19,9 @@ const EXPLAIN: &str = include_str!("prompts/explain.md");
 
 /// Findings taken from one answer at most.
 const MAX_FINDINGS: usize = 100;
+/// Diagnostics that are handed on, and characters of each.
+const MAX_GIVEN: usize = 20;
+const GIVEN_CHARACTERS: usize = 2_000;
 
 /// What all prompts of one task share. Stable parts come first, so that providers can cache them.
 pub struct Brief<'a> {
@@ -135,10 +138,10 @@ impl Brief<'_> {
         if let Some(instruction) = &task.instruction {
             let _ = write!(out, "\nWhat the user asks for: {instruction}");
         }
-        for given in &task.diagnostics {
+        for given in task.diagnostics.iter().take(MAX_GIVEN) {
             let source = given.source.as_deref().unwrap_or("diagnostic");
-            let _ =
-                write!(out, "\n{}", self.fence(source, &format!("line {}: {}", given.line, given.message)));
+            let message = shown(&given.message);
+            let _ = write!(out, "\n{}", self.fence(source, &format!("line {}: {message}", given.line)));
         }
         if let Some(plan) = self.plan {
             let _ = write!(out, "\nThe plan:\n{plan}");
@@ -154,6 +157,19 @@ impl Brief<'_> {
         let kind: String = kind.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
         format!("<data-{nonce} {kind}>\n{}\n</data-{nonce}>", text.trim_end(), nonce = self.nonce)
     }
+}
+
+/// Roughly how many tokens a task's own words take.
+pub(super) fn said(task: &Task, plan: Option<&str>) -> u64 {
+    let given = task.diagnostics.iter().take(MAX_GIVEN).map(|given| shown(&given.message));
+    let words = task.instruction.as_deref().into_iter().chain(plan).chain(given);
+    words.map(price::tokens).sum()
+}
+
+/// As much of a diagnostic as is worth its room.
+fn shown(message: &str) -> &str {
+    let end = message.char_indices().nth(GIVEN_CHARACTERS).map_or(message.len(), |(at, _)| at);
+    &message[..end]
 }
 
 /// The first JSON object in `text` that is a plan.

@@ -33,6 +33,8 @@ pub struct Task {
     pub plan: Option<String>,
     /// US dollars it may cost, where the user said so for this task alone.
     pub usd: Option<f64>,
+    /// Further files that it is about, relative to the root; they need not exist.
+    pub files: Vec<String>,
 }
 
 impl Task {
@@ -50,6 +52,7 @@ impl Task {
             diagnostics: Vec::new(),
             plan: None,
             usd: None,
+            files: Vec::new(),
         }
     }
 
