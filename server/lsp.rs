@@ -13,6 +13,7 @@ mod framing;
 mod from_proto;
 mod handlers;
 mod host;
+mod outbox;
 mod published;
 mod requests;
 mod session;
@@ -24,11 +25,13 @@ mod tasks;
 mod to_proto;
 mod transport;
 
+use diagnostics::Refresh;
+use outbox::{Notice, Outbox};
 use serde_json::Value;
 use session::Session;
-use sinks::{Notice, Outbox};
+
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -64,7 +67,7 @@ where
     let server = service.inner().clone();
     let sender = tokio::spawn({
         let server = server.clone();
-        async move { server.outbox.drain(&server.client).await }
+        async move { server.outbox.drain(&server).await }
     });
     let orderly = transport::run(input, output, service, socket, server.gone.clone()).await;
     sender.abort();
@@ -93,6 +96,8 @@ struct Shared {
     work: TaskTracker,
     /// Cancelled when the editor's process is gone.
     gone: CancellationToken,
+    /// How often each refresh was wished for since the client was last asked.
+    refreshes: [AtomicUsize; Refresh::COUNT],
     /// Freed memory is about to be given back.
     shrinking: AtomicBool,
 }
@@ -117,6 +122,7 @@ impl Server {
             root: CancellationToken::new(),
             work: TaskTracker::new(),
             gone: CancellationToken::new(),
+            refreshes: Default::default(),
             shrinking: AtomicBool::new(false),
         }))
     }

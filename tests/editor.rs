@@ -26,6 +26,8 @@ pub(crate) struct Editor {
     messages: mpsc::UnboundedReceiver<Value>,
     /// Every message of the server, as it came.
     pub(crate) wire: Arc<Mutex<String>>,
+    /// Whoever holds this keeps the server's messages from being read.
+    pub(crate) reading: Arc<tokio::sync::Mutex<()>>,
     /// Read from the wire, not yet asked for.
     unread: VecDeque<Value>,
     next_id: i64,
@@ -56,8 +58,11 @@ impl Editor {
         let (sender, messages) = mpsc::unbounded_channel();
         let wire = Arc::new(Mutex::new(String::new()));
         let written = wire.clone();
+        let reading = Arc::new(tokio::sync::Mutex::new(()));
+        let gate = reading.clone();
         tokio::spawn(async move {
             while let Some(message) = read(&mut output).await {
+                drop(gate.lock().await);
                 written.lock().unwrap().push_str(&message.to_string());
                 if sender.send(message).is_err() {
                     break;
@@ -65,7 +70,8 @@ impl Editor {
             }
         });
         let unread = VecDeque::new();
-        Self { child, input, messages, wire, unread, next_id: 0, directory, welcome: Value::Null }
+        let (next_id, welcome) = (0, Value::Null);
+        Self { child, input, messages, wire, reading, unread, next_id, directory, welcome }
     }
 
     /// Starts the server and shakes hands, with these capabilities and `initializationOptions`.

@@ -18,6 +18,15 @@ impl Server {
         if let Some(action) = Action::ALL.into_iter().find(|action| action.name() == name) {
             let arguments = Arguments::read(name, params.arguments)?;
             let (task, key) = self.task(action, arguments)?;
+            let unfinished = |entry: &&Entry| !entry.cancel.is_cancelled();
+            if self.session().running().filter(unfinished).count() >= TASKS {
+                let message = format!("{TASKS} tasks are unfinished; cancel some, or wait for them");
+                return Err(Error {
+                    code: ErrorCode::ServerError(REQUEST_FAILED),
+                    message: message.into(),
+                    data: None,
+                });
+            }
             let id = self.begin(task, key, params.work_done_progress_params.work_done_token);
             return Ok(json!({"task": id}));
         }
@@ -56,16 +65,10 @@ impl Server {
         if !why.is_empty() {
             return Err(from_proto::wrong(name, format!("task {id}: {why}")));
         }
-        let (server, name) = (self.clone(), name.to_owned());
-        match name.as_str() {
-            "discard" => server.discard(&id),
-            _ => drop(tokio::spawn(async move {
-                if name == "apply" {
-                    server.apply(&id).await;
-                } else {
-                    server.show_diff(&id).await;
-                }
-            })),
+        match name {
+            "discard" => self.discard(&id),
+            "apply" => self.about(id, |server, id| async move { server.apply(&id).await }),
+            _ => self.about(id, |server, id| async move { drop(server.show_diff(&id).await) }),
         }
         Ok(Value::Null)
     }
@@ -87,13 +90,12 @@ impl Server {
             };
             (entry.task.id.clone(), plan_of(entry))
         };
-        let server = self.clone();
         match (name, plan) {
             ("showPlan", None) => return Err(from_proto::wrong(name, format!("task {id} has no plan"))),
-            ("showPlan", Some(plan)) => drop(tokio::spawn(async move {
-                server.show_text(&id, "plan.md", &plan).await;
-            })),
-            _ => drop(tokio::spawn(async move { server.show_log(&id).await })),
+            ("showPlan", Some(plan)) => self.about(id, |server, id| async move {
+                drop(server.show_text(&id, "plan.md", &plan).await);
+            }),
+            _ => self.about(id, |server, id| async move { server.show_log(&id).await }),
         }
         Ok(Value::Null)
     }
@@ -120,6 +122,8 @@ impl Server {
     }
 }
 
+/// Tasks that may be unfinished at once, the waiting ones included.
+const TASKS: usize = 256;
 /// `RequestFailed` (LSP 3.17): valid, but it could not be done.
 const REQUEST_FAILED: i64 = -32803;
 

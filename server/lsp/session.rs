@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_lsp::lsp_types::{ProgressToken, TextDocumentContentChangeEvent};
 
 /// Finished tasks that are remembered.
@@ -73,6 +73,9 @@ pub(super) struct Entry {
     pub(super) cost_usd: f64,
     pub(super) report: Option<Arc<Report>>,
     pub(super) offer: Offer,
+    /// Cancelled when the task is no longer remembered, with the questions about it that nobody has answered.
+    pub(super) remembered: CancellationToken,
+    _until_forgotten: DropGuard,
 }
 
 /// What became of a task's proposal.
@@ -129,11 +132,14 @@ impl Session {
             }
         }
         let finished: Vec<String> =
-            self.tasks.iter().filter(|(_, entry)| entry.report.is_some()).map(|(id, _)| id.clone()).collect();
+            self.tasks.iter().filter(|(_, entry)| entry.is_over()).map(|(id, _)| id.clone()).collect();
         for id in finished.iter().take(finished.len().saturating_sub(FINISHED)) {
             self.tasks.remove(id);
         }
+        let remembered = CancellationToken::new();
         let entry = Entry {
+            _until_forgotten: remembered.clone().drop_guard(),
+            remembered,
             key,
             cancel,
             documents: self.documents.clone(),
@@ -191,6 +197,11 @@ impl Entry {
     /// The key of a document of this task's workspace.
     pub(super) fn document_key(&self, path: &str) -> String {
         document_key(&self.task.root, path)
+    }
+
+    /// Whether it has ended, and nothing of it is on its way to the client.
+    fn is_over(&self) -> bool {
+        self.report.is_some() && self.offer != Offer::Applying
     }
 
     pub(super) fn touches(&self, key: &str) -> bool {

@@ -1,113 +1,27 @@
-//! Where a task's events go: progress, log lines, diagnostics, the client's own view. One task sends them all,
-//! so a slow client holds up nobody but itself.
+//! Where a task's events go: progress, log lines, diagnostics, the client's own view. All are pushed into the outbox, so
+//! a slow client holds up nobody but itself.
 
 use super::Server;
+use super::outbox::{Notice, is_piece};
 use super::published::Published;
 use super::session::{Entry, Session};
 use crate::doctor;
 use crate::event::{Event, Kind, Phase, Stage, lines};
 use crate::sandbox::Status;
-use serde_json::{Value, json};
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use serde_json::json;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::Notify;
-use tower_lsp::Client;
 use tower_lsp::lsp_types::{
-    LogMessageParams, MessageType, ProgressParams, ProgressParamsValue, ProgressToken,
-    PublishDiagnosticsParams, ShowMessageParams, WorkDoneProgress, WorkDoneProgressBegin,
-    WorkDoneProgressEnd, WorkDoneProgressReport, notification,
+    MessageType, ProgressToken, WorkDoneProgress, WorkDoneProgressBegin, WorkDoneProgressEnd,
+    WorkDoneProgressReport,
 };
 
-/// Messages that may wait for a slow client before the dispensable ones (pieces of answers) are left out. The
-/// others are few for each task, and a client that reads nothing cannot start tasks for ever.
-const CROWDED: usize = 1000;
 /// Progress is reported at most this often while an agent speaks.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
-
-/// A notification to the client.
-pub(super) enum Notice {
-    Log(MessageType, String),
-    Show(MessageType, String),
-    Progress(ProgressToken, WorkDoneProgress),
-    Diagnostics(PublishDiagnosticsParams),
-    Event(Value),
-    Status(Value),
-}
-
-/// What waits to be sent.
-#[derive(Default)]
-pub(super) struct Outbox {
-    queue: Mutex<VecDeque<Notice>>,
-    filled: Notify,
-}
-
-impl Outbox {
-    pub(super) fn push(&self, notice: Notice) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(notice);
-        self.filled.notify_one();
-    }
-
-    fn is_crowded(&self) -> bool {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).len() >= CROWDED
-    }
-
-    /// Sends what is pushed, for ever.
-    pub(super) async fn drain(&self, client: &Client) {
-        loop {
-            let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            match next {
-                Some(notice) => notice.send(client).await,
-                None => self.filled.notified().await,
-            }
-        }
-    }
-}
-
-/// `opendevagent/event`.
-enum EventNotification {}
-
-impl notification::Notification for EventNotification {
-    type Params = Value;
-    const METHOD: &'static str = "opendevagent/event";
-}
-
-/// `opendevagent/status`.
-enum StatusNotification {}
-
-impl notification::Notification for StatusNotification {
-    type Params = Value;
-    const METHOD: &'static str = "opendevagent/status";
-}
-
-impl Notice {
-    async fn send(self, client: &Client) {
-        match self {
-            Self::Log(typ, message) => {
-                client.send_notification::<notification::LogMessage>(LogMessageParams { typ, message }).await;
-            }
-            Self::Show(typ, message) => {
-                client
-                    .send_notification::<notification::ShowMessage>(ShowMessageParams { typ, message })
-                    .await;
-            }
-            Self::Progress(token, progress) => {
-                let value = ProgressParamsValue::WorkDone(progress);
-                client.send_notification::<notification::Progress>(ProgressParams { token, value }).await;
-            }
-            Self::Diagnostics(params) => {
-                client.send_notification::<notification::PublishDiagnostics>(params).await;
-            }
-            Self::Event(event) => client.send_notification::<EventNotification>(event).await,
-            Self::Status(status) => client.send_notification::<StatusNotification>(status).await,
-        }
-    }
-}
 
 impl Server {
     /// Records an event of a task and passes it on. Does not block.
     pub(super) fn emit(&self, task: &str, kind: Kind) {
-        if matches!(kind, Kind::Said { .. } | Kind::Waiting { .. }) && self.outbox.is_crowded() {
+        if is_piece(&kind) && self.outbox.is_crowded() {
             return;
         }
         let mut session = self.session();
@@ -125,17 +39,24 @@ impl Server {
             self.publish(&session, key);
         }
         if events && let Some(entry) = session.tasks.get_mut(task) {
-            let event = Event { task: task.to_owned(), seq: entry.seq, at: milliseconds(), kind };
-            entry.seq += 1;
-            match serde_json::to_value(&event) {
-                Ok(event) => self.outbox.push(Notice::Event(event)),
-                Err(error) => debug_assert!(false, "an event has only string keys: {error}"),
-            }
+            self.tell(entry, kind);
         }
         drop(session);
         if pull && !changed.is_empty() {
             self.refresh_diagnostics();
         }
+    }
+
+    /// Passes an event on to a client that follows tasks. Events have consecutive numbers.
+    fn tell(&self, entry: &mut Entry, kind: Kind) {
+        let task = &entry.task.id;
+        if let Kind::Said { agent, text } = &kind
+            && self.outbox.join(task, *agent, text)
+        {
+            return;
+        }
+        let event = Event { task: task.clone(), seq: entry.seq, at: milliseconds(), kind };
+        entry.seq += u64::from(self.outbox.push(Notice::Event(event)));
     }
 
     /// Shows a task's progress under `token`, unless it is over already.

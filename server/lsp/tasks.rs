@@ -123,8 +123,19 @@ impl Server {
         self.tell_status();
         self.refresh_lenses();
         self.shrink();
-        let server = self.clone();
-        tokio::spawn(async move { server.deliver(&id).await });
+        self.about(id, |server, id| async move { server.deliver(&id).await });
+    }
+
+    /// Does something about a task beside the handlers, for as long as the task is remembered.
+    pub(super) fn about<F>(&self, id: String, act: impl FnOnce(Self, String) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Some(remembered) = self.session().tasks.get(&id).map(|entry| entry.remembered.clone()) else {
+            return;
+        };
+        let act = act(self.clone(), id);
+        tokio::spawn(async move { remembered.run_until_cancelled(act).await });
     }
 
     /// Model and sandbox for a folder, made when first needed and when its settings have changed since.

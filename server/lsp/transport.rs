@@ -10,16 +10,22 @@ use futures_util::future::FutureExt;
 use futures_util::{SinkExt, Stream, StreamExt};
 use serde::Serialize;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tower_lsp::jsonrpc::{Error, Request, Response};
+use tower_lsp::jsonrpc::{Error, ErrorCode, Request, Response};
 use tower_lsp::{ClientSocket, LspService};
 use tower_service::Service;
 
-/// Answers that may wait for a client that does not read; then no more of its messages are read.
+/// Answers that may wait for a client that does not read, and their KiB; then no more of its messages are read.
 const ANSWERS: usize = 1024;
+const ANSWERS_KIB: u32 = 64 << 10;
+/// Requests that may be under way at once; further ones that cannot be answered at once are refused.
+const CALLS: usize = 1024;
+/// `RequestFailed` (LSP 3.17).
+const REQUEST_FAILED: i64 = -32803;
 /// How long a client has to take the last answers after `exit`.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -36,11 +42,12 @@ where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let (requests, mut replies) = socket.split();
-    let (answers, outgoing) = mpsc::channel(ANSWERS);
+    let (answers, outgoing) = Answers::new();
+    let calls = Arc::new(Semaphore::new(CALLS));
     let writer = tokio::spawn(write(output, outgoing, requests));
     let mut frames = Frames::new(input);
     let (mut shut_down, mut exit) = (false, false);
-    while !exit && !answers.is_closed() {
+    while !exit && !answers.slots.is_closed() {
         let incoming = tokio::select! {
             incoming = frames.next() => incoming,
             () = gone.cancelled() => None,
@@ -59,12 +66,11 @@ where
                 if request.method() == "initialize" {
                     service.inner().introduce(request.params());
                 }
-                handle(&mut service, request, &answers)
+                handle(&mut service, request, &answers, &calls)
             }
         };
         if let Some(answer) = answer {
-            // Fails only when the client has closed its end, which ends the loop.
-            let _ = answers.send(answer).await;
+            answers.send(&answer).await;
         }
     }
     drop(answers);
@@ -76,9 +82,11 @@ where
 fn handle(
     service: &mut LspService<Server>,
     request: Request,
-    answers: &mpsc::Sender<Response>,
+    answers: &Answers,
+    calls: &Arc<Semaphore>,
 ) -> Option<Response> {
     let id = request.id().cloned();
+    let asked = id.clone();
     let mut call = Box::pin(AssertUnwindSafe(service.call(request)).catch_unwind().map(move |outcome| {
         let id = id?;
         match outcome {
@@ -91,30 +99,66 @@ fn handle(
     if let Some(answer) = (&mut call).now_or_never() {
         return answer;
     }
+    let Ok(under_way) = calls.clone().try_acquire_owned() else {
+        return asked.map(|id| Response::from_error(id, too_many()));
+    };
     let answers = answers.clone();
     tokio::spawn(async move {
         if let Some(answer) = call.await {
-            // Fails only when the loop is over.
-            let _ = answers.send(answer).await;
+            answers.send(&answer).await;
         }
+        drop(under_way);
     });
     None
+}
+
+fn too_many() -> Error {
+    let code = ErrorCode::ServerError(REQUEST_FAILED);
+    let message = format!("{CALLS} requests are under way; ask again when some are answered").into();
+    Error { code, message, data: None }
+}
+
+/// Encoded answers on their way to the writer, each with its share of the room.
+#[derive(Clone)]
+struct Answers {
+    slots: mpsc::Sender<Encoded>,
+    room: Arc<Semaphore>,
+}
+
+type Encoded = (Vec<u8>, Option<OwnedSemaphorePermit>);
+
+impl Answers {
+    fn new() -> (Self, mpsc::Receiver<Encoded>) {
+        let (slots, outgoing) = mpsc::channel(ANSWERS);
+        (Self { slots, room: Arc::new(Semaphore::new(ANSWERS_KIB as usize)) }, outgoing)
+    }
+
+    /// Waits for room. Does nothing once the client has closed its end, or the loop is over.
+    async fn send(&self, answer: &Response) {
+        let body = encode(answer);
+        let kib = u32::try_from(body.len() >> 10).unwrap_or(u32::MAX).min(ANSWERS_KIB);
+        let share = tokio::select! {
+            share = self.room.clone().acquire_many_owned(kib) => share.ok(),
+            () = self.slots.closed() => return,
+        };
+        let _ = self.slots.send((body, share)).await;
+    }
 }
 
 /// Writes answers and the server's own messages until the answers end or the client closes its end.
 async fn write<W: AsyncWrite + Unpin>(
     mut output: W,
-    mut answers: mpsc::Receiver<Response>,
+    mut answers: mpsc::Receiver<Encoded>,
     mut requests: impl Stream<Item = Request> + Unpin,
 ) -> std::io::Result<()> {
     loop {
-        let body = tokio::select! {
+        let (body, _share) = tokio::select! {
             biased;
             answer = answers.recv() => match answer {
-                Some(answer) => encode(&answer),
+                Some(answer) => answer,
                 None => return Ok(()),
             },
-            Some(request) = requests.next() => encode(&request),
+            Some(request) = requests.next() => (encode(&request), None),
         };
         output.write_all(&body).await?;
         output.flush().await?;
