@@ -8,6 +8,7 @@ mod check;
 mod e2e;
 mod editor;
 mod editors;
+mod fuzz;
 mod hostile;
 mod languages;
 mod lsp;

@@ -1,10 +1,11 @@
 //! Positions, diffs, rebased edits, and documents under change.
 
 use super::{PIECES, boundary, check, text};
+use crate::fuzz::{document, place};
 use opendevagent::text::{
     Edit, Edits, Encoding, Lines, Position, Span, diff, lines, rebase, rope_change, rope_offset,
 };
-use opendevagent::workspace::{Document, Documents};
+use opendevagent::workspace::Documents;
 use proptest::prelude::*;
 use ropey::Rope;
 
@@ -140,34 +141,6 @@ fn an_edit_of_lines_that_changed_is_not_rebased() {
     });
 }
 
-/// A place in a text as an editor would name it, by an account of its own: characters in a list.
-fn place(text: &[char], position: Position, encoding: Encoding) -> usize {
-    let mut at = 0;
-    for _ in 0..position.line {
-        match text[at..].iter().position(|c| matches!(c, '\n' | '\r')) {
-            Some(end) => {
-                at += end + 1;
-                at += usize::from(text[at - 1] == '\r' && text.get(at) == Some(&'\n'));
-            }
-            None => return text.len(),
-        }
-    }
-    let mut left = position.column;
-    while at < text.len() && !matches!(text[at], '\n' | '\r') {
-        let width = match encoding {
-            Encoding::Utf8 => text[at].len_utf8(),
-            Encoding::Utf16 => text[at].len_utf16(),
-            Encoding::Utf32 => 1,
-        } as u32;
-        if left < width {
-            break;
-        }
-        left -= width;
-        at += 1;
-    }
-    at
-}
-
 #[test]
 fn documents_follow_ten_thousand_changes_as_a_list_of_characters_does() {
     let position = || {
@@ -185,9 +158,7 @@ fn documents_follow_ten_thousand_changes_as_a_list_of_characters_does() {
     for encoding in ENCODINGS {
         check(10, &changes, |changes| {
             let mut documents = Documents::default();
-            let document =
-                Document { uri: "file:///a".into(), version: 0, language: "text".into(), text: Rope::new() };
-            documents.insert("a".into(), document);
+            documents.insert("a".into(), document(""));
             let mut naive: Vec<char> = Vec::new();
             for (range, new) in changes {
                 let document = documents.get_mut("a").expect("it was opened");
