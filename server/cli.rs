@@ -12,7 +12,7 @@ mod task;
 
 use crate::config::{self, Loaded};
 use crate::event::Action;
-use crate::{doctor, lsp};
+use crate::{acp, doctor, lsp};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -46,6 +46,9 @@ struct Server {
     /// Serve over standard input and output; the default, accepted because editors pass it.
     #[arg(long)]
     stdio: bool,
+    /// Speak the Agent Client Protocol instead of LSP.
+    #[arg(long, conflicts_with = "listen")]
+    acp: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -180,6 +183,9 @@ pub async fn run(cli: Cli) -> u8 {
 }
 
 async fn serve(server: Server, overrides: Value) -> u8 {
+    if server.acp {
+        return acp::serve(tokio::io::stdin(), tokio::io::stdout(), overrides).await;
+    }
     let Some(address) = server.listen else {
         return lsp::serve(tokio::io::stdin(), tokio::io::stdout(), overrides).await;
     };

@@ -1,7 +1,7 @@
 //! OpenDevAgent: a language server that plans, writes and repairs code, and proves it in a sandbox first.
 //!
 //! # Code map
-//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < config < agent < journal < wiring < {lsp, doctor} < cli`.
+//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < config < agent < journal < wiring < {lsp, acp, doctor} < cli`.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | [`agent`] | the loop: `pipeline` decides (pure), `role` speaks with models, `patch` reads edits, `check` judges |
 //! | [`journal`] | tasks that outlive their server, shared by all servers of a machine or a team |
 //! | [`wiring`] | builds the adapters that the settings ask for |
+//! | [`acp`] | the same tasks for clients of the Agent Client Protocol |
 //! | [`lsp`] | the language server; the only home of LSP types |
 //! | [`doctor`], [`cli`] | the command line |
 //!
@@ -31,6 +32,7 @@
 //! - No key is ever in a type that can be printed.
 //! - No LSP type is named left of `lsp`, no HTTP type outside `model::openai`, no Docker type outside `sandbox`.
 
+pub mod acp;
 pub mod agent;
 pub mod cli;
 pub mod config;

@@ -23,12 +23,14 @@ const ORDER: &[&str] = &[
     "doctor",
     "dashboard",
     "lsp",
+    "acp",
     "cli",
 ];
 /// Who may name a crate: paths begin with one of these.
 const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["server/model/openai"]),
     ("tree_sitter", &["server/syntax"]),
+    ("agent_client_protocol", &["server/acp"]),
     ("bollard", &["server/sandbox/docker", "server/sandbox/image"]),
     ("tower_lsp", &["server/lsp"]),
     ("lsp_types", &["server/lsp"]),
