@@ -62,7 +62,7 @@ fn node_is_shown_no_scripts() {
     ];
     let setup = planned(&files, "web", Some("javascript"), None).unwrap();
     assert_eq!(setup.sources, ["web/package.json"]);
-    assert_eq!(text(&setup, "package.json"), r#"{"dependencies":{"left-pad":"1.3.0"},"name":"x"}"#);
+    assert_eq!(text(&setup, "package.json"), r#"{"name":"x","dependencies":{"left-pad":"1.3.0"}}"#);
     assert_eq!(text(&setup, "package-lock.json"), "{}");
     assert_eq!(setup.files.len(), 2);
     assert!(setup.command.contains("/work/web${to"), "{}", setup.command);

@@ -3,50 +3,50 @@
 -- luacheck: no max comment line length
 
 ---@class opendevagent.Settings
----@field ['agents.architect.fallbacks']? string[] Models asked in this order when the first fails.
+---@field ['model.baseUrl']? string Address of the OpenAI-compatible server. Plain http is refused beyond this machine.
+---@field ['model.keyEnv']? string Environment variable that holds the API key.
+---@field ['model.keyCommand']? string Command whose first line of output is the API key, e.g. `pass show openrouter`.
+---@field ['model.dataCollection']? 'deny'|'allow' `deny`: only providers that neither store prompts nor train on them (OpenRouter).
+---@field ['model.zdr']? boolean Only endpoints with zero data retention (OpenRouter).
 ---@field ['agents.architect.model']? string Model that is asked.
 ---@field ['agents.architect.temperature']? number 0 (always the likeliest word) to 2.
----@field ['agents.coder.fallbacks']? string[] Models asked in this order when the first fails.
+---@field ['agents.architect.fallbacks']? string[] Models asked in this order when the first fails.
 ---@field ['agents.coder.model']? string Model that is asked.
 ---@field ['agents.coder.temperature']? number 0 (always the likeliest word) to 2.
----@field ['agents.debugger.fallbacks']? string[] Models asked in this order when the first fails.
+---@field ['agents.coder.fallbacks']? string[] Models asked in this order when the first fails.
 ---@field ['agents.debugger.model']? string Model that is asked.
 ---@field ['agents.debugger.temperature']? number 0 (always the likeliest word) to 2.
----@field ['budget.secondsPerTask']? number Seconds one task may take.
----@field ['budget.tokensPerTask']? integer Tokens one task may use.
----@field ['budget.usdPerTask']? number US dollars one task may cost.
----@field ['context.exclude']? string[] Further files never read, sent or edited; syntax of `.gitignore`. Secrets and ignored files always are.
----@field ['context.maxTokens']? integer Tokens of workspace text a model may see in one call.
----@field ['dashboard.enabled']? boolean Offer the page that shows tasks (no effect yet).
----@field ['limits.callSeconds']? number Seconds for a whole answer.
+---@field ['agents.debugger.fallbacks']? string[] Models asked in this order when the first fails.
+---@field ['limits.requestsPerMinute']? integer Calls to the model server per minute.
 ---@field ['limits.concurrentCalls']? integer Calls on their way at once.
 ---@field ['limits.concurrentTasks']? integer Tasks running at once; further ones wait.
 ---@field ['limits.connectSeconds']? number Seconds to connect.
 ---@field ['limits.firstByteSeconds']? number Seconds to the first byte of an answer.
 ---@field ['limits.firstTokenSeconds']? number Seconds to the first word of an answer; local servers load the model first.
 ---@field ['limits.idleSeconds']? number Seconds of silence in the middle of an answer.
----@field ['limits.maxHintSeconds']? number Longest wait that a server may ask for, in seconds, before the next model is asked instead.
----@field ['limits.requestsPerMinute']? integer Calls to the model server per minute.
+---@field ['limits.callSeconds']? number Seconds for a whole answer.
 ---@field ['limits.retries']? integer Tries of one call in all.
----@field ['model.baseUrl']? string Address of the OpenAI-compatible server. Plain http is refused beyond this machine.
----@field ['model.dataCollection']? 'deny'|'allow' `deny`: only providers that neither store prompts nor train on them (OpenRouter).
----@field ['model.keyCommand']? string Command whose first line of output is the API key, e.g. `pass show openrouter`.
----@field ['model.keyEnv']? string Environment variable that holds the API key.
----@field ['model.zdr']? boolean Only endpoints with zero data retention (OpenRouter).
+---@field ['limits.maxHintSeconds']? number Longest wait that a server may ask for, in seconds, before the next model is asked instead.
+---@field ['budget.usdPerTask']? number US dollars one task may cost.
+---@field ['budget.tokensPerTask']? integer Tokens one task may use.
+---@field ['budget.secondsPerTask']? number Seconds one task may take.
 ---@field ['pipeline.repairRounds']? integer Repairs after the first proposal, before one fresh start.
----@field ['sandbox.cpus']? number CPUs a check may use.
 ---@field ['sandbox.host']? string Address of the Docker engine; unset: `DOCKER_HOST`, the Docker context, the usual sockets. `off`: no sandbox.
----@field ['sandbox.images']? table<string, string> Image per language instead of the built one, e.g. `{"python": "python:3.13-slim"}`.
+---@field ['sandbox.cpus']? number CPUs a check may use.
 ---@field ['sandbox.memoryMiB']? integer Memory of a check in MiB, without swap.
----@field ['sandbox.outputKiB']? integer Output kept of each stream in KiB; a program that writes more is killed.
+---@field ['sandbox.timeoutSeconds']? number Wall clock limit of a check in seconds.
 ---@field ['sandbox.pids']? integer Processes and threads a check may have.
----@field ['sandbox.runtime']? string Container runtime, e.g. `runsc` for gVisor.
+---@field ['sandbox.outputKiB']? integer Output kept of each stream in KiB; a program that writes more is killed.
 ---@field ['sandbox.scratchMiB']? integer Scratch space in MiB of `/work` and of `/tmp`.
+---@field ['sandbox.runtime']? string Container runtime, e.g. `runsc` for gVisor.
+---@field ['sandbox.images']? table<string, string> Image per language instead of the built one, e.g. `{"python": "python:3.13-slim"}`.
 ---@field ['sandbox.setup']? string Shell command that installs a project's dependencies, run once after you agreed, with a network; unset: as its lock files suggest. `off`: none.
 ---@field ['sandbox.setupNetwork']? string Docker network that the setup fetches packages over.
----@field ['sandbox.timeoutSeconds']? number Wall clock limit of a check in seconds.
 ---@field ['sandbox.warm']? integer Containers kept ready per image in use, so that a check starts at once; given up after 10 idle minutes. At most 8.
+---@field ['context.maxTokens']? integer Tokens of workspace text a model may see in one call.
+---@field ['context.exclude']? string[] Further files never read, sent or edited; syntax of `.gitignore`. Secrets and ignored files always are.
+---@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`.
 ---@field ['store.keepDays']? integer Days an ended task is kept.
 ---@field ['store.keepMiB']? integer MiB that all tasks may take; the oldest go first.
----@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`.
+---@field ['dashboard.enabled']? boolean Offer the page that shows tasks (no effect yet).
 ---@field ['telemetry.otlpEndpoint']? string OTLP endpoint for traces; none by default (no effect yet).
