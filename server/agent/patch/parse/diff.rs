@@ -77,7 +77,9 @@ impl Parser<'_> {
             } else if let Some((from, to)) = renamed(rest) {
                 rest = &rest[2..];
                 self.push(Block::Move { from: check_path(bare(from))?, to: check_path(bare(to))? })?;
-            } else if let (Some(path), true) = (&path, line.starts_with([' ', '+', '-', '@'])) {
+            } else if let (Some(path), true) =
+                (&path, line.starts_with([' ', '+', '-']) || line.starts_with("@@"))
+            {
                 rest = self.hunks(path, rest)?;
             } else if line.trim().is_empty() || EXTENDED.iter().any(|known| line.starts_with(known)) {
                 rest = after;
