@@ -14,6 +14,7 @@ mod mask;
 mod observe;
 pub mod patch;
 pub mod pipeline;
+pub mod plan;
 mod report;
 pub mod role;
 mod room;
@@ -36,7 +37,7 @@ use pipeline::{Ask, End, Run, Seen, Step, Why};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use task::{Plan, Report, Spent, Stop, Task};
+use task::{Asked, Plan, Report, Spent, Stop, Task};
 use tokio_util::sync::CancellationToken;
 
 /// The outside world, and the user's choices.
@@ -179,6 +180,8 @@ struct Work<'a> {
     /// Another model than each agent's first is asked.
     afresh: bool,
     spent: Spent,
+    /// The last question.
+    asked: Option<Asked>,
     /// The call that is not settled yet.
     underway: Option<Arc<budget::Tally>>,
     model_time: Duration,
@@ -192,7 +195,7 @@ impl<'a> Work<'a> {
             ports,
             task,
             emit,
-            run: Run::new(task.action, ports.options.repair_rounds, wish),
+            run: Run::new(task.action, ports.options.repair_rounds, wish).following(task.plan.is_some()),
             began: Instant::now(),
             masks: Mutex::new(Masks::new(&task.nonce)),
             window: None,
@@ -213,6 +216,7 @@ impl<'a> Work<'a> {
             fresh_from: 0,
             afresh: false,
             spent: Spent::default(),
+            asked: None,
             underway: None,
             model_time: Duration::ZERO,
             program_time: Duration::ZERO,
@@ -302,7 +306,7 @@ impl<'a> Work<'a> {
                     Note::Info,
                     format!("✓ Plan created: {} components identified", plan.components.len()),
                 );
-                self.text = Some(role::plan_markdown(&plan));
+                self.text = Some(plan::markdown(&plan));
                 self.plan = Some(plan);
                 Ok(Seen::Planned)
             }

@@ -105,6 +105,15 @@ struct TaskArgs {
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
+    /// Print what would be sent to a model first, and send nothing; `fix` runs its check, whose output is part of it.
+    #[arg(long, conflicts_with_all = ["apply", "record", "replay"])]
+    show_context: bool,
+    /// Generate by a plan: a FILE that `plan --json` has printed.
+    #[arg(long, value_name = "FILE", requires = "step")]
+    plan: Option<PathBuf>,
+    /// The step of the plan to do, from 1.
+    #[arg(long, value_name = "N", requires = "plan")]
+    step: Option<usize>,
     /// Write what the models said to FILE, keys masked.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,

@@ -32,6 +32,28 @@ pub trait Model: Send + Sync {
     fn describe(&self) -> String;
 }
 
+/// Stands for a model where none is to be asked.
+#[derive(Debug)]
+pub struct Unasked;
+
+impl Model for Unasked {
+    fn complete<'a>(
+        &'a self,
+        _call: &'a Call,
+        _heard: &'a mut (dyn FnMut(Heard<'_>) + Send),
+    ) -> BoxFuture<'a, Result<Reply, ModelError>> {
+        Box::pin(std::future::ready(Err(ModelError::Refused("no model was asked".into()))))
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>> {
+        Box::pin(std::future::ready(Ok(self.describe())))
+    }
+
+    fn describe(&self) -> String {
+        "no model".into()
+    }
+}
+
 /// What fits into a call of a model on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {

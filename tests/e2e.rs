@@ -3,6 +3,7 @@
 mod bad_input;
 mod cheats;
 mod commands;
+mod context;
 mod fix;
 mod generate;
 mod humaneval;

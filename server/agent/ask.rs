@@ -1,7 +1,7 @@
 //! Asks the agents, within the budget, and reads the edits in their answers.
 
 use super::budget::{self, Tally};
-use super::task::Stop;
+use super::task::{Asked, Stop};
 use super::{AgentOptions, EXCERPT_BYTES, Work, context, patch, role};
 use crate::event::{Finding, Kind, Note};
 use crate::model::{Agent, Call, Finish, Heard, Message, Reply, Usage, price};
@@ -44,6 +44,8 @@ impl Work<'_> {
             stable,
             session: self.task.id.clone(),
         }));
+        let Call { model, messages, .. } = &tally.call;
+        self.asked = Some(Asked { agent, model: model.clone(), messages: messages.clone() });
         self.underway = Some(tally.clone());
         let asked = Instant::now();
         let reply = self.listen(&tally).await;

@@ -105,6 +105,7 @@ pub struct Run {
     repair_rounds: u32,
     /// Something was asked for beside a green check: an instruction, a diagnostic.
     wish: bool,
+    planned: bool,
     observed: bool,
     unchecked: bool,
     asked_again: bool,
@@ -123,6 +124,7 @@ impl Run {
             action,
             repair_rounds,
             wish,
+            planned: false,
             observed: false,
             unchecked: false,
             asked_again: false,
@@ -134,6 +136,12 @@ impl Run {
         }
     }
 
+    /// There is a plan to follow already, so that none is asked for.
+    #[must_use]
+    pub fn following(self, planned: bool) -> Self {
+        Self { planned, ..self }
+    }
+
     /// Proposals so far.
     pub fn attempt(&self) -> u32 {
         self.attempt
@@ -142,6 +150,7 @@ impl Run {
     pub fn step(&mut self, seen: Seen) -> Step {
         match seen {
             Seen::Began => match self.action {
+                Action::Generate if self.planned => self.propose(Why::First),
                 Action::Plan | Action::Generate => Step::Plan(None),
                 Action::Tests => self.propose(Why::First),
                 Action::Fix | Action::Run => Step::Observe,

@@ -99,6 +99,7 @@ impl Work<'_> {
             overhead_ms: elapsed.saturating_sub(self.model_time + self.program_time).as_millis() as u64,
             error: stop.as_ref().map(ToString::to_string),
             history: self.attempts.iter().enumerate().map(|(index, attempt)| round(index, attempt)).collect(),
+            asked: self.asked,
             proposal: Proposal {
                 changes: changes
                     .into_iter()

@@ -1,7 +1,7 @@
 //! Architect, Coder, Debugger: what each is told, and how its answer is read. Pure.
 
 use crate::agent::pipeline::{Ask, Why};
-use crate::agent::task::{Plan, Task};
+use crate::agent::task::{Plan, State, Task};
 use crate::event::{Action, Finding, Severity};
 use crate::model::{Agent, Message, Role, price};
 use crate::workspace::Snapshot;
@@ -183,7 +183,10 @@ pub fn read_plan(text: &str) -> Result<Plan, String> {
         let Some(Ok(object)) = objects.next() else { continue };
         match serde_json::from_value::<Plan>(object) {
             Ok(plan) if plan.summary.trim().is_empty() => "its summary is empty".clone_into(&mut why),
-            Ok(plan) => return Ok(plan),
+            Ok(mut plan) => {
+                plan.steps.iter_mut().for_each(|step| step.state = State::Open);
+                return Ok(plan);
+            }
             Err(error) => why = error.to_string(),
         }
     }
@@ -193,39 +196,6 @@ pub fn read_plan(text: &str) -> Result<Plan, String> {
 /// The JSON Schema of a plan, for servers that can hold a model to it.
 pub fn plan_schema() -> serde_json::Value {
     schemars::schema_for!(Plan).to_value()
-}
-
-/// A plan as Markdown.
-pub fn plan_markdown(plan: &Plan) -> String {
-    let mut out = format!("# Plan\n\n{}\n", plan.summary.trim());
-    let mut list = |title: &str, items: Vec<String>| {
-        if !items.is_empty() {
-            let _ = write!(out, "\n## {title}\n\n{}\n", items.join("\n"));
-        }
-    };
-    let named = |name: &str, text: &str| match text.trim() {
-        "" => format!("- **{}**", name.trim()),
-        text => format!("- **{}**: {text}", name.trim()),
-    };
-    list("Components", plan.components.iter().map(|part| named(&part.name, &part.responsibility)).collect());
-    let steps = plan.steps.iter().enumerate().map(|(number, step)| {
-        let files =
-            if step.files.is_empty() { String::new() } else { format!(" ({})", step.files.join(", ")) };
-        let detail =
-            if step.detail.trim().is_empty() { String::new() } else { format!(": {}", step.detail.trim()) };
-        format!("{}. **{}**{files}{detail}", number + 1, step.title.trim())
-    });
-    list("Steps", steps.collect());
-    for (title, items) in [
-        ("Data flow", &plan.data_flow),
-        ("Technology", &plan.technology),
-        ("Tests", &plan.tests),
-        ("Edge cases", &plan.edge_cases),
-        ("Risks", &plan.risks),
-    ] {
-        list(title, items.iter().map(|item| format!("- {}", item.trim())).collect());
-    }
-    out
 }
 
 #[derive(Deserialize)]
@@ -307,17 +277,6 @@ mod tests {
         for bad in ["", "no object", "{\"summary\": 3}", "{\"summary\":\" \"}", "{{{{{{"] {
             assert!(read_plan(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn markdown_leaves_out_what_is_empty() {
-        let plan = read_plan(
-            r#"{"summary":"Add it","components":[{"name":"A","responsibility":"does a"}],"steps":[{"title":"One","detail":"d","files":["a.py"]}]}"#,
-        );
-        assert_eq!(
-            plan_markdown(&plan.unwrap()),
-            "# Plan\n\nAdd it\n\n## Components\n\n- **A**: does a\n\n## Steps\n\n1. **One** (a.py): d\n"
-        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::agent::patch::FileChange;
 use crate::event::{Action, Finding, Phase};
-use crate::model::{Agent, ModelError, Usage};
+use crate::model::{Agent, Message, ModelError, Role, Usage};
 use crate::verdict::{Level, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -127,6 +127,37 @@ pub struct PlanStep {
     pub detail: String,
     #[serde(default)]
     pub files: Vec<String>,
+    /// What became of it; never a model's to say.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub state: State,
+}
+
+/// What became of a step of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    #[default]
+    Open,
+    Running,
+    /// There is a proposal that at least runs.
+    Offered,
+    /// Its edits were applied.
+    Done,
+    /// It ended without a proposal that runs.
+    Failed,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Running => "running",
+            Self::Offered => "offered",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A set of edits against a snapshot, each with its precondition.
@@ -165,10 +196,35 @@ pub struct Report {
     pub error: Option<String>,
     /// Every proposal that was checked, oldest first.
     pub history: Vec<Round>,
+    /// The question that was asked last.
+    #[serde(skip)]
+    pub asked: Option<Asked>,
     #[serde(skip)]
     pub proposal: Proposal,
     #[serde(skip)]
     pub stop: Option<Stop>,
+}
+
+/// A question as it left this machine: what a model got to see.
+#[derive(Clone, Debug, Serialize)]
+pub struct Asked {
+    pub agent: Agent,
+    pub model: String,
+    pub messages: Vec<Message>,
+}
+
+impl Asked {
+    /// As a document for people.
+    pub fn text(&self) -> String {
+        let name = |role| match role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        let message =
+            |message: &Message| format!("--- {}\n{}\n", name(message.role), message.content.trim_end());
+        self.messages.iter().map(message).collect()
+    }
 }
 
 /// One edited file in a report.
@@ -290,6 +346,7 @@ impl Report {
             overhead_ms: 0,
             error: Some(stop.to_string()),
             history: Vec::new(),
+            asked: None,
             proposal: Proposal::default(),
             stop: Some(stop),
         }

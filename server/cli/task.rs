@@ -2,16 +2,18 @@
 
 use super::replay::{self, Watcher};
 use super::{TaskArgs, apply, complain, interrupted, print, print_json, setup};
-use crate::agent::task::{Report, Stop, Target, Task};
-use crate::agent::{self, Emit, Ports};
+use crate::agent::dependencies::Consent;
+use crate::agent::task::{Plan, Report, Stop, Target, Task};
+use crate::agent::{self, Emit, Ports, plan};
 use crate::config::Loaded;
 use crate::event::{Action, Kind, lines};
 use crate::model::replay::{Recorder, Replay, Transcript};
-use crate::model::{Model, ModelError};
+use crate::model::{Model, ModelError, Unasked, price};
 use crate::verdict::Level;
 use crate::wiring;
 use crate::workspace::Documents;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +35,9 @@ pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8
     };
     ports.sandbox.sweep().await;
     let mut report = watch(ports, task, watcher).await;
+    if args.show_context {
+        return show_context(&report, args.json);
+    }
     if args.apply {
         write(&root, &mut report);
     }
@@ -51,11 +56,58 @@ fn prepare(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<(Arc<Por
         args.target.as_deref().map(|text| target(text, &task.root, args.workspace.is_some())).transpose()?;
     task.instruction.clone_from(&args.instruction);
     task.check.clone_from(&args.check);
+    if let (Some(path), Some(step)) = (&args.plan, args.step) {
+        follow(task, path, step)?;
+    }
     if task.target.is_none() && task.instruction.is_none() && task.action != Action::Fix {
         return Err(Stop::Usage(format!("say what to {}: a FILE, or -m TEXT", task.action.name())));
     }
+    if args.show_context {
+        // Nothing is installed for it either.
+        let refuse: Consent = Arc::new(|_| Box::pin(std::future::ready(false)));
+        return Ok((Arc::new(wiring::ports(loaded, Arc::new(Unasked), refuse)), Watcher::None));
+    }
     let (model, watcher) = model(task, args, loaded)?;
     Ok((Arc::new(wiring::ports(loaded, model, setup::consent())), watcher))
+}
+
+/// Makes the task one that does a step of the plan in a file.
+fn follow(task: &mut Task, path: &Path, step: usize) -> Result<(), Stop> {
+    let unusable = |why: String| Stop::Usage(format!("--plan {}: {why}", path.display()));
+    if task.action != Action::Generate {
+        return Err(unusable(format!("only `generate` follows a plan, not `{}`", task.action.name())));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let mut report: Value = serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+    let plan = Plan::deserialize(report["plan"].take())
+        .map_err(|error| unusable(format!("it holds no plan ({error}); make one with `plan --json`")))?;
+    if !plan::assign(task, &plan, step) {
+        return Err(unusable(format!("it has {} steps, not {step}", plan.steps.len())));
+    }
+    Ok(())
+}
+
+/// Prints the question that would have been asked first. Without one, why there is none.
+fn show_context(report: &Report, json: bool) -> u8 {
+    let asked = report.asked.as_ref();
+    if json {
+        let messages = asked.map_or(&[][..], |asked| &asked.messages);
+        let tokens: u64 = messages.iter().map(|message| price::tokens(&message.content)).sum();
+        print_json(&json!({
+            "task": report.task,
+            "action": report.action,
+            "agent": asked.map(|asked| asked.agent),
+            "model": asked.map(|asked| &asked.model),
+            "messages": messages,
+            "prompt_tokens": tokens,
+            "error": asked.is_none().then(|| report.summary()),
+        }));
+    } else if let Some(asked) = asked {
+        print(&asked.text());
+    } else {
+        complain(&format!("no model would be asked: {}", report.summary()));
+    }
+    if asked.is_some() { 0 } else { report.exit_code() }
 }
 
 /// The model: a recorded one, or the server, recorded if wished; and who else watches the task.

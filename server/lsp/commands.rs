@@ -105,8 +105,8 @@ impl Server {
         self.session().tasks.values().rev().map(Entry::row).collect()
     }
 
-    /// `opendevagent/task`: the report (CONTRACT §2) of a finished task, what is known of a running one, and
-    /// the log.
+    /// `opendevagent/task`: the report (CONTRACT §2) of a finished task, what is known of a running one, the
+    /// log, and the last question as a model got to see it.
     pub(super) fn task_record(&self, id: &str) -> Result<Value> {
         let session = self.session();
         let entry = session.tasks.get(id).ok_or_else(|| unknown("task", id))?;
@@ -118,6 +118,7 @@ impl Server {
             record.extend(report);
         }
         record["log"] = json!(entry.log);
+        record["context"] = json!(entry.report.as_ref().and_then(|report| report.asked.as_ref()));
         Ok(record)
     }
 }

@@ -40,10 +40,15 @@ impl Server {
     pub(super) async fn show_log(&self, id: &str) {
         let log: Option<String> = {
             let session = self.session();
-            session
-                .tasks
-                .get(id)
-                .map(|entry| entry.log.iter().map(String::as_str).collect::<Vec<_>>().join("\n"))
+            session.tasks.get(id).map(|entry| {
+                let mut text = entry.log.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+                let asked = entry.report.as_ref().and_then(|report| report.asked.as_ref());
+                if let Some(asked) = asked {
+                    let (who, model) = (asked.agent.name(), &asked.model);
+                    text = format!("{text}\n\nThe last question, to the {who} ({model}):\n{}", asked.text());
+                }
+                text
+            })
         };
         if let Some(log) = log {
             self.show_text(id, "task.log", &log).await;
