@@ -1,4 +1,4 @@
-// Makes the .vsix: `node package.mjs` without a server, `node package.mjs TARGET [PROGRAM]` with the server inside.
+// Makes the .vsix: `node package.mjs` without a server, `node package.mjs TARGET [PROGRAM [FILE]]` with the server inside.
 // Without PROGRAM the server is built with cargo, for which the target's toolchain must be there.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
@@ -45,13 +45,13 @@ function bundle(target, program) {
   chmodSync(join(server, name), 0o755);
 }
 
-const [name, program] = process.argv.slice(2);
+const [name, program, file] = process.argv.slice(2);
 const target = TARGETS[name];
 if (name !== undefined && target === undefined) {
   fail(`${name} is none of ${Object.keys(TARGETS).join(', ')}`);
 }
 const { version } = JSON.parse(run('node', ['-p', 'JSON.stringify(require("./package.json"))']));
-const out = here(`opendevagent-${name ? `${name}-` : ''}${version}.vsix`);
+const out = file ?? here(`opendevagent-${name ? `${name}-` : ''}${version}.vsix`);
 rmSync(server, { recursive: true, force: true });
 try {
   if (target) {

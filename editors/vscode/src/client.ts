@@ -1,11 +1,6 @@
 // Starts, restarts and stops the language server, and connects what it sends beyond LSP to the parts that show it.
 import * as vscode from 'vscode';
-import {
-  DidChangeConfigurationNotification,
-  LanguageClient,
-  RevealOutputChannelOn,
-  State,
-} from 'vscode-languageclient/node';
+import type { LanguageClient } from 'vscode-languageclient/node';
 import { redact, type TaskLog } from './log';
 import type { RunningTasks } from './progress';
 import type { ReviewParams, Status, TaskEvent, TaskRow } from './protocol';
@@ -21,6 +16,9 @@ import type { TaskList } from './tasks';
 const REFRESH_MS = 50;
 /** Programs of workspaces that the user agreed to, or refused. */
 const AGREED = 'opendevagent.workspaceServers';
+
+/** Evaluated when the server is started: most of what there is to load, and nothing else of activation waits for it. */
+type Library = typeof import('vscode-languageclient/node.js');
 
 export interface Parts {
   log: TaskLog;
@@ -99,7 +97,7 @@ export class Client implements vscode.Disposable {
   /** The user has changed settings. */
   async reconfigure(): Promise<void> {
     if (this.client?.isRunning()) {
-      await this.client.sendNotification(DidChangeConfigurationNotification.type, {
+      await this.client.sendNotification('workspace/didChangeConfiguration', {
         settings: { opendevagent: this.settings() },
       });
     }
@@ -121,7 +119,7 @@ export class Client implements vscode.Disposable {
     }
     this.output.info(`starting ${found.command}, version ${found.version}`);
     this.command = found.command;
-    this.client = this.connect(found.command);
+    this.client = this.connect(found.command, await import('vscode-languageclient/node.js'));
     await this.client.start();
   }
 
@@ -162,7 +160,7 @@ export class Client implements vscode.Disposable {
     return found && agreed[found.mark] ? found.command : undefined;
   }
 
-  private connect(command: string): LanguageClient {
+  private connect(command: string, { LanguageClient, RevealOutputChannelOn, State }: Library): LanguageClient {
     const { log, reviews, secrets, status, tasks, list, seen } = this.parts;
     const client: LanguageClient = new LanguageClient(
       'opendevagent',

@@ -13,7 +13,10 @@ export function tellEnd(event: Ended, row: TaskRow | undefined): void {
     return; // The user's own doing.
   }
   if (event.stop) {
-    void tell('Error', `${title}: ${event.message}`, [...remedies(event.stop), again, LOG]);
+    const mend = remedies(event.stop);
+    // Behind the last semicolon stands what to do, which the buttons do better.
+    const message = mend.length > 0 ? event.message.replace(/; [^;]*$/, '') : event.message;
+    void tell('Error', `${title}: ${message}`, [...mend, again, LOG]);
   } else if (level === 'failing') {
     const diff: Remedy = { title: 'Show Diff', command: 'opendevagent.ui.openDiff', argument: { task: event.task } };
     void tell('Warning', `${title}: ${event.message}`, [...(row?.proposal === 'standing' ? [diff] : []), again, LOG]);

@@ -100,7 +100,8 @@ export class Secrets implements vscode.Disposable {
     }
     if (answer.refused) {
       await this.restore();
-      return answer.message;
+      // What else could be done about a key is of no use here.
+      return `The key was refused: ${answer.message.split('; ')[0]}`;
     }
     const chosen = await vscode.window.showWarningMessage(`OpenDevAgent: the key is not checked: ${answer.message}`, ANYWAY, LOG.title);
     if (chosen === ANYWAY) {

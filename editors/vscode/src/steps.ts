@@ -41,7 +41,12 @@ export function choose<T>(
       pick.items = own ? [{ ...own, alwaysShow: true }, ...choices] : choices;
     });
   }
-  return ask(pick, place, () => pick.selectedItems[0]?.value);
+  return ask(pick, place, () => {
+    const [selected] = pick.selectedItems;
+    // A quick typist presses Enter before what was typed has become a choice: then another is still selected.
+    const fits = selected?.alwaysShow || selected?.label.includes(pick.value.trim());
+    return (fits ? selected : (typed?.(pick.value) ?? selected))?.value;
+  });
 }
 
 /** A line of text. `wrong` says why one is not taken. */

@@ -92,9 +92,9 @@ function progress({ phase, percent }: TaskRow): string {
   return `${'▰'.repeat(done)}${'▱'.repeat(STEPS - done)} ${phase} ${percent} %`;
 }
 
-function outcome({ phase, verdict, proposal }: TaskRow): string {
-  if (phase === 'cancelled') {
-    return phase;
+function outcome({ phase, verdict, proposal, error }: TaskRow): string {
+  if (phase === 'cancelled' || error) {
+    return phase; // A verdict on what was never proposed says nothing.
   }
   const decided = proposal === 'applied' || proposal === 'discarded' ? proposal : '';
   const open = proposal === 'standing' && verdict?.level !== 'failing' ? 'to review' : '';

@@ -48,6 +48,7 @@ test('what a row says', () => {
   says({}, 'done');
   says({ phase: 'failed' }, 'failed');
   says({ phase: 'cancelled', verdict }, 'cancelled');
+  says({ phase: 'failed', error: 'no key', verdict: { level: 'unverified', reason: 'no key' } }, 'failed');
   says({ verdict, proposal: 'applied' }, 'proven, applied');
   says({ verdict: { level: 'failing', reason: '' }, proposal: 'standing', phase: 'failed' }, 'failing');
 });
