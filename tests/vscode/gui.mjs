@@ -55,17 +55,17 @@ async function command(title) {
 }
 
 async function open(name) {
-  const exact = new RegExp(`^${name}$`);
-  const there = page.locator('.tabs-container .tab .label-name', { hasText: exact });
+  const there = page.locator(`.tabs-container .tab[data-resource-name="${name}"]`);
   if ((await there.count()) > 0) {
-    await there.click();
-    return;
+    await there.first().click();
+  } else {
+    await page.keyboard.press('Control+p');
+    await quickInput.waitFor();
+    await quickInput.fill(name);
+    await until(rows.first().locator('.label-name'), new RegExp(`^${name}$`));
+    await page.keyboard.press('Enter');
   }
-  await page.keyboard.press('Control+p');
-  await quickInput.waitFor();
-  await quickInput.fill(name);
-  await rows.filter({ has: page.locator('.label-name', { hasText: exact }) }).first().click();
-  await tab(name).first().waitFor();
+  await page.locator(`.tabs-container .tab.active[data-resource-name="${name}"]`).waitFor();
 }
 
 /** Ctrl+Alt+D, then another key. */

@@ -10,7 +10,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { cleanUp, extension, here, look, picture, pictures, prepare, settings, start } from './workbench.mjs';
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 300_000;
 
 /** What the suite may ask of the person in front of the screen. */
 function person(page) {

@@ -1,6 +1,7 @@
 // What the client does, seen from inside the extension host of a real VS Code. Started by run.mjs.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import * as path from 'node:path';
 import Mocha from 'mocha';
 import * as vscode from 'vscode';
 
@@ -8,7 +9,7 @@ const BROKEN = 'def gcd(a, b):\n    return a if b == 0 else gcd(b, a // b)\n';
 const FIXED = BROKEN.replace('//', '%');
 const KEY = 'sk-test-0123456789';
 const CANCEL_BUTTON = '.notification-list-item .monaco-button:text("Cancel")';
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 
 /** Only the fake server writes one. */
 const transcript = process.env['OPENDEVAGENT_TRANSCRIPT'];
@@ -452,6 +453,32 @@ function defineWithFake(): void {
     process.env['OPENDEVAGENT_BIN'] = working;
     await person('click', '.notification-list-item .monaco-button:text("Try Again")');
     await worksAfterStart(4);
+  });
+
+  defineWorkspaceServer(starts);
+}
+
+/** A workspace may bring a server of its own; nobody uses it without having said so. */
+function defineWorkspaceServer(starts: () => number): void {
+  test('the server of a workspace is asked about, and used once that is answered', async () => {
+    const fake = process.env['OPENDEVAGENT_BIN']!;
+    const [folder] = vscode.workspace.workspaceFolders!;
+    const program = vscode.Uri.joinPath(folder!.uri, '.venv/bin/opendevagent').fsPath;
+    mkdirSync(path.dirname(program), { recursive: true });
+    writeFileSync(program, `#!/bin/sh\nexec "${fake}" "$@"\n`, { mode: 0o755 });
+    const before = starts();
+    process.env['OPENDEVAGENT_BIN'] = '';
+    await vscode.commands.executeCommand('notifications.clearAll');
+    await ui('restart');
+    await vscode.commands.executeCommand('notifications.showList');
+    await until('the question', async () => Number(await person('count', button('Use It'))) > 0);
+    assert.equal(starts(), before, 'it does not run yet');
+    await person('picture', 'workspace-server');
+    await person('click', button('Use It'));
+    await until('its start', () => starts() === before + 1);
+    await ui('restart');
+    await until('a start without a question', () => starts() === before + 2);
+    process.env['OPENDEVAGENT_BIN'] = fake;
   });
 }
 

@@ -90,7 +90,8 @@ export async function look({ host }) {
     ],
   });
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(20_000);
+  page.setDefaultNavigationTimeout(90_000);
   return { browser, page };
 }
 

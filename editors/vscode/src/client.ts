@@ -131,10 +131,12 @@ export class Client implements vscode.Disposable {
   }
 
   private async find(): Promise<Lookup> {
+    const env = process.env['OPENDEVAGENT_BIN'];
+    const setting = vscode.workspace.getConfiguration('opendevagent').inspect<string>('path')?.globalValue;
     return findServer({
-      workspace: this.ofWorkspace(),
-      env: process.env['OPENDEVAGENT_BIN'],
-      setting: vscode.workspace.getConfiguration('opendevagent').inspect<string>('path')?.globalValue,
+      env,
+      setting,
+      workspace: env || setting ? undefined : this.ofWorkspace(),
       bundled: this.context.asAbsolutePath('server'),
       searchPath: process.env['PATH'],
     });

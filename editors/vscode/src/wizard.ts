@@ -1,10 +1,10 @@
 // New Task: asks what is wanted step by step, with a way back, and starts it.
 import * as vscode from 'vscode';
+import { LANGUAGES } from './languages';
 import type { Action, Wish } from './protocol';
 import { BACK, choose, END, write, type Answer, type Choice, type Place } from './steps';
 import { ACTIONS, dollars, needsInstruction, questions, wish, type Answers, type Question, type Target } from './wish';
 
-const LANGUAGES = ['python', 'javascript', 'typescript', 'java', 'go', 'rust', 'c', 'cpp', 'ruby', 'php', 'bash'];
 const SUMS = [0.1, 0.25, 1, 2];
 /** Checks that were named before, newest first. */
 const CHECKS = 'opendevagent.checks';
