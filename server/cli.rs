@@ -3,6 +3,7 @@
 //! Standard output carries results alone; progress and complaints go to standard error.
 
 mod apply;
+mod dashboard;
 mod demo;
 mod engine;
 mod program;
@@ -76,6 +77,8 @@ enum Command {
     /// The sandbox's image and containers.
     #[command(subcommand)]
     Sandbox(engine::SandboxCommand),
+    /// A page that shows tasks, on this machine alone; prints its address.
+    Dashboard,
     /// Tasks of before.
     #[command(subcommand)]
     Tasks(TasksCommand),
@@ -184,6 +187,7 @@ pub async fn run(cli: Cli) -> u8 {
         Command::Tasks(TasksCommand::Replay { file, workspace, json }) => {
             replay::run(file, workspace, json, &overrides).await
         }
+        Command::Dashboard => dashboard::run(&overrides).await,
         Command::Config(ConfigCommand::Schema) => print_json(&config::schema()),
         Command::Config(ConfigCommand::Show { workspace }) => {
             show(&load(&overrides, Some(workspace.as_deref().unwrap_or(Path::new(".")))))

@@ -1,7 +1,7 @@
 //! OpenDevAgent: a language server that plans, writes and repairs code, and proves it in a sandbox first.
 //!
 //! # Code map
-//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < config < agent < journal < wiring < {lsp, acp, doctor} < cli`.
+//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < config < agent < journal < wiring < doctor < dashboard < {lsp, acp} < cli`.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -16,6 +16,7 @@
 //! | [`journal`] | tasks that outlive their server, shared by all servers of a machine or a team |
 //! | [`wiring`] | builds the adapters that the settings ask for |
 //! | [`acp`] | the same tasks for clients of the Agent Client Protocol |
+//! | [`dashboard`] | one page for every editor, on loopback while somebody looks |
 //! | [`lsp`] | the language server; the only home of LSP types |
 //! | [`doctor`], [`cli`] | the command line |
 //!
@@ -30,12 +31,13 @@
 //! - No workspace file is written while an editor is attached; the editor writes.
 //! - No secret or excluded file reaches a model or a container; no ignored or linked file reaches a model.
 //! - No key is ever in a type that can be printed.
-//! - No LSP type is named left of `lsp`, no HTTP type outside `model::openai`, no Docker type outside `sandbox`.
+//! - No LSP type is named left of `lsp`, no HTTP type outside `model::openai` and `dashboard`, no Docker type outside `sandbox`.
 
 pub mod acp;
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod doctor;
 pub mod event;
 pub mod journal;

@@ -7,6 +7,7 @@ mod actions;
 mod capabilities;
 mod commands;
 mod consent;
+mod dashboard;
 mod deliver;
 mod diagnostics;
 mod framing;
@@ -25,6 +26,7 @@ mod tasks;
 mod to_proto;
 mod transport;
 
+use crate::dashboard::Dashboard;
 use diagnostics::Refresh;
 use outbox::{Notice, Outbox};
 use serde_json::Value;
@@ -73,6 +75,9 @@ where
     sender.abort();
     server.root.cancel();
     server.work.close();
+    // It holds the server, as the server holds it.
+    let dashboard = server.session().dashboard.take();
+    dashboard.iter().for_each(Dashboard::close);
     // What outlives this is removed at the next start.
     let _ = tokio::time::timeout(FAREWELL, server.leave()).await;
     u8::from(!orderly)

@@ -3,6 +3,7 @@
 //! Grammars and their tag queries are those of tree-sitter; nothing is loaded before a file of its language is
 //! read. A text may come from a model, so reading it is bounded.
 
+pub mod colour;
 #[cfg(test)]
 mod tests;
 

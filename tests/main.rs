@@ -6,6 +6,7 @@
 
 mod acp;
 mod check;
+mod dashboard;
 mod e2e;
 mod editor;
 mod editors;

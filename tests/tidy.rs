@@ -34,6 +34,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["server/sandbox/docker", "server/sandbox/image"]),
     ("tower_lsp", &["server/lsp"]),
     ("lsp_types", &["server/lsp"]),
+    ("hyper", &["server/dashboard"]),
+    ("hyper_util", &["server/dashboard"]),
+    ("http_body_util", &["server/dashboard"]),
+    ("maud", &["server/dashboard"]),
 ];
 /// Names that say nothing.
 const HOLLOW: &[&str] = &["util", "utils", "helper", "helpers", "manager", "common", "misc"];

@@ -198,7 +198,7 @@ settings! {
 
 settings! {
     Dashboard {
-        /// Offer the page that shows tasks (no effect yet).
+        /// Offer the page that shows tasks: opened on demand, on this machine alone.
         enabled: bool = true,
     }
 }

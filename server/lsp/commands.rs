@@ -43,9 +43,14 @@ impl Server {
                 self.show(MessageType::INFO, "the sandbox is made anew for the next task".into());
                 Ok(Value::Null)
             }
+            "dashboard" if self.load(None).settings.dashboard.enabled => {
+                let server = self.clone();
+                tokio::spawn(async move { server.show_dashboard().await });
+                Ok(Value::Null)
+            }
             _ => Err(Error {
                 code: ErrorCode::ServerError(REQUEST_FAILED),
-                message: "opendevagent.dashboard is not available yet; use opendevagent.tasks".into(),
+                message: "the dashboard is switched off; set `dashboard.enabled`".into(),
                 data: None,
             }),
         }

@@ -8,6 +8,7 @@ use super::published::{Edited, Published};
 use super::tasks::Workshop;
 use super::to_proto;
 use crate::agent::task::{Report, Stop, Task};
+use crate::dashboard::Dashboard;
 use crate::event::{Action, Phase};
 use crate::text;
 use crate::verdict::Level;
@@ -50,6 +51,8 @@ pub(super) struct Session {
     pub(super) asked: HashSet<String>,
     /// What the last task lacked: a model or a sandbox.
     pub(super) problem: Option<Stop>,
+    /// The page, once it was asked for.
+    pub(super) dashboard: Option<Dashboard>,
 }
 
 /// One task and what became of it.

