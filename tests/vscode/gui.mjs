@@ -16,6 +16,7 @@ const CALM = {
   'workbench.colorTheme': 'Default Dark Modern',
   'workbench.layoutControl.enabled': false,
   'editor.minimap.enabled': false,
+  'terminal.integrated.gpuAcceleration': 'off', // Text that can be read.
   'breadcrumbs.enabled': false,
   'workbench.editor.empty.hint': 'hidden',
 };
@@ -167,6 +168,16 @@ const steps = {
     await rows.filter({ hasText: 'sandbox' }).first().waitFor();
     await shown('doctor');
     await page.keyboard.press('Escape');
+    await page.keyboard.press('F1');
+    await quickInput.fill('>OpenDevAgent: Remove API Key');
+    await rows.filter({ hasText: 'Remove API Key' }).first().waitFor(); // Offered only where there is one.
+    await page.keyboard.press('Escape');
+  },
+  'the demo runs in a terminal': async () => {
+    await command('OpenDevAgent: Run the Demo');
+    await until(page.locator('.xterm-rows'), /proven/);
+    await shown('demo');
+    await page.locator('.part.panel [aria-label^="Hide Panel"]').first().click();
   },
   'without Docker a proposal is not proven, and help is offered': async () => {
     settings(place, { ...CALM, 'opendevagent.sandbox.host': 'unix:///nonexistent/docker.sock' });

@@ -49,7 +49,9 @@ function kinds(row: TaskRow): string[] {
   if (isOffered(row)) {
     return ['ended', 'offered'];
   }
-  return ['ended', 'decided', ...(row.proposal === 'standing' ? ['failing'] : [])];
+  // A row of another server, or of an earlier run: this server can do nothing with it.
+  const decided = row.proposal === undefined ? [] : ['decided'];
+  return ['ended', ...decided, ...(row.proposal === 'standing' ? ['failing'] : [])];
 }
 
 const LEVELS: Record<Verdict['level'], [icon: string, color: string]> = {
