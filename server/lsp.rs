@@ -15,6 +15,7 @@ mod from_proto;
 mod handlers;
 mod host;
 mod outbox;
+mod plans;
 mod published;
 mod requests;
 mod session;

@@ -1,6 +1,7 @@
 //! The language server from outside: the wire, the order of things, commands, delivery (CONTRACT §3).
 
 mod liveness;
+mod plans;
 
 use crate::editor::{Editor, Models, is_private};
 use serde_json::{Value, json};

@@ -17,7 +17,11 @@ impl Server {
         };
         if let Some(action) = Action::ALL.into_iter().find(|action| action.name() == name) {
             let arguments = Arguments::read(name, params.arguments)?;
-            let (task, key) = self.task(action, arguments)?;
+            let token = params.work_done_progress_params.work_done_token;
+            let by_plan = arguments.plan.is_some() || arguments.step.is_some();
+            if by_plan && action != Action::Generate {
+                return Err(from_proto::wrong(name, "only opendevagent.generate takes `plan` and `step`"));
+            }
             let unfinished = |entry: &&Entry| !entry.cancel.is_cancelled();
             if self.session().running().filter(unfinished).count() >= TASKS {
                 let message = format!("{TASKS} tasks are unfinished; cancel some, or wait for them");
@@ -27,7 +31,11 @@ impl Server {
                     data: None,
                 });
             }
-            let id = self.begin(task, key, params.work_done_progress_params.work_done_token);
+            if by_plan {
+                return self.generate_by_plan(arguments, token);
+            }
+            let (task, key) = self.task(action, arguments)?;
+            let id = self.begin(task, key, token);
             return Ok(json!({"task": id}));
         }
         match name {
@@ -98,7 +106,9 @@ impl Server {
         match (name, plan) {
             ("showPlan", None) => return Err(from_proto::wrong(name, format!("task {id} has no plan"))),
             ("showPlan", Some(plan)) => self.about(id, |server, id| async move {
-                drop(server.show_text(&id, "plan.md", &plan).await);
+                if !server.show_plan(&id).await {
+                    server.show_text(&id, "plan.md", &plan).await;
+                }
             }),
             _ => self.about(id, |server, id| async move { server.show_log(&id).await }),
         }
@@ -121,6 +131,9 @@ impl Server {
                 (serde_json::to_value(&**report), &mut record)
         {
             record.extend(report);
+        }
+        if let Some(progress) = session.plans.get(id) {
+            record["plan"] = json!(progress.plan());
         }
         record["log"] = json!(entry.log);
         record["context"] = json!(entry.report.as_ref().and_then(|report| report.asked.as_ref()));

@@ -7,8 +7,8 @@ use super::session::{Offer, document_key};
 use super::to_proto::{self, Placed};
 use super::{MessageType, Server};
 use crate::agent::patch::FileChange;
-use crate::agent::task::{Report, Stop, Task};
-use crate::event::Phase;
+use crate::agent::task::{Report, State, Stop, Task};
+use crate::event::{Action, Phase};
 use crate::text;
 use crate::verdict::Level;
 use serde_json::{Value, json};
@@ -46,6 +46,9 @@ impl Server {
         let Some((task, report)) = self.ended(id) else { return };
         if report.proposal.changes.is_empty() {
             // The plan behind a proposal is shown on request alone.
+            if report.action == Action::Plan && self.show_plan(id).await {
+                return;
+            }
             if let Some(text) = &report.text {
                 self.show_text(id, &format!("{}.md", report.action.name()), text).await;
             }
@@ -130,6 +133,7 @@ impl Server {
         }
         self.clear_findings(session, id);
         self.note(id, "Discarded".into());
+        self.step_is(id, State::Open);
     }
 
     /// Applies a standing proposal, or tells why not. A second call meanwhile does nothing.
@@ -149,10 +153,12 @@ impl Server {
                 }
                 self.clear_findings(session, id);
                 self.note(id, message);
+                self.step_is(id, State::Done);
             }
             Err(Refusal::Stale(why)) => {
                 self.move_offer(id, Offer::Applying, Offer::Discarded);
                 self.note(id, format!("Not applied: {why}"));
+                self.step_is(id, State::Open);
                 self.offer_again(id, task, &why).await;
             }
             Err(Refusal::Failed(why)) => {

@@ -63,6 +63,9 @@ pub(super) struct Arguments {
     pub(super) check: Option<String>,
     /// US dollars the task may cost, instead of `budget.usdPerTask`.
     pub(super) budget: Option<f64>,
+    /// Of `generate`: the task whose plan to follow, and which step of it, from 1; without one all that are left.
+    pub(super) plan: Option<String>,
+    pub(super) step: Option<usize>,
 }
 
 impl Arguments {

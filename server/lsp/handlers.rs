@@ -128,7 +128,12 @@ impl LanguageServer for Server {
     }
 
     async fn code_lens(&self, params: CodeLensParams) -> Result<Option<Vec<CodeLens>>> {
-        Ok(Some(actions::lenses(&self.session(), params.text_document.uri.as_str())))
+        let uri = params.text_document.uri.as_str();
+        // Only a plan of before the start is looked for on the disk.
+        if let Some(lenses) = self.plan_lenses(uri).await {
+            return Ok(Some(lenses));
+        }
+        Ok(Some(actions::lenses(&self.session(), uri)))
     }
 
     async fn diagnostic(&self, params: DocumentDiagnosticParams) -> Result<DocumentDiagnosticReportResult> {

@@ -4,6 +4,7 @@
 
 use super::capabilities::Editor;
 use super::from_proto;
+use super::plans::Progress;
 use super::published::{Edited, Published};
 use super::tasks::Workshop;
 use super::to_proto;
@@ -41,6 +42,8 @@ pub(super) struct Session {
     pub(super) workshops: HashMap<PathBuf, Arc<Workshop>>,
     /// By id, which is by age.
     pub(super) tasks: BTreeMap<String, Entry>,
+    /// Plans whose steps can be generated, by the task that made them.
+    pub(super) plans: BTreeMap<String, Progress>,
     /// What is published, by document key.
     pub(super) findings: BTreeMap<String, Published>,
     /// Documents whose check or run failed last.

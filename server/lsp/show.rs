@@ -55,7 +55,7 @@ impl Server {
         }
     }
 
-    fn directory(&self) -> Option<PathBuf> {
+    pub(super) fn directory(&self) -> Option<PathBuf> {
         let base = config::base_directory("XDG_STATE_HOME", ".local/state");
         if base.is_none() {
             self.show(MessageType::ERROR, "no place for files was found: set HOME or XDG_STATE_HOME".into());
@@ -70,7 +70,7 @@ fn diff(report: &Report) -> String {
 }
 
 /// Writes a file that only the user can read.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;

@@ -106,6 +106,7 @@ impl Server {
     fn finish(&self, report: Report) {
         let id = report.task.clone();
         let ended = report.ended();
+        let report = Arc::new(report);
         {
             let mut session = self.session();
             session.problem = match &report.stop {
@@ -117,9 +118,10 @@ impl Server {
                 entry.offer = Offer::Standing;
             }
             entry.documents = Documents::default();
-            entry.report = Some(Arc::new(report));
+            entry.report = Some(report.clone());
         }
         self.emit(&id, ended);
+        self.step_ended(&report);
         self.tell_status();
         self.refresh_lenses();
         self.shrink();
