@@ -4,6 +4,7 @@
 //! Order: defaults < user file < editor < environment < command line. The workspace's own file is untrusted:
 //! it may name the check, shape the context and lower the sandbox's limits, nothing else.
 
+pub mod quiet;
 mod rows;
 mod settings;
 

@@ -191,5 +191,8 @@ pub enum Kind {
         /// What stopped it: `key`, `model`, `sandbox`, `budget` and the like.
         #[serde(skip_serializing_if = "Option::is_none")]
         stop: Option<&'static str>,
+        /// These are hours in which the user wants to hear of no end (`notify.quietHours`).
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        quiet: bool,
     },
 }

@@ -1,7 +1,7 @@
 //! OpenDevAgent: a language server that plans, writes and repairs code, and proves it in a sandbox first.
 //!
 //! # Code map
-//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < config < agent < journal < wiring < doctor < dashboard < {lsp, acp} < cli`.
+//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < config < crash < agent < journal < wiring < doctor < dashboard < {lsp, acp} < cli`.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | [`syntax`] | a source file as its grammar reads it: syntax errors, definitions, references; pure |
 //! | [`workspace`] | open buffers over files; the frozen snapshot of a task; what may never leave |
 //! | [`config`] | every setting, declared once |
+//! | [`crash`] | what is left of a panic: a file on this machine |
 //! | [`model`] | what a model is asked and answers; any OpenAI-compatible server, recorded answers |
 //! | [`sandbox`] | what a program run is asked and answers; Docker, the image, the runner that is PID 1 in it |
 //! | [`verdict`], [`event`] | what is said about a task, as data |
@@ -37,6 +38,7 @@ pub mod acp;
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod crash;
 pub mod dashboard;
 pub mod doctor;
 pub mod event;

@@ -2,9 +2,11 @@
 
 use clap::Parser;
 use opendevagent::cli::{self, Cli};
+use opendevagent::crash;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    crash::install();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

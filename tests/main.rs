@@ -16,6 +16,7 @@ mod languages;
 mod lsp;
 mod model;
 mod model_server;
+mod observed;
 mod properties;
 mod real_model;
 mod sandbox;

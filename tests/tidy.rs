@@ -17,6 +17,7 @@ const ORDER: &[&str] = &[
     "verdict",
     "event",
     "config",
+    "crash",
     "agent",
     "journal",
     "wiring",

@@ -43,6 +43,7 @@ impl Report {
             verdict: self.verdict.clone().map(Box::new),
             message: self.summary(),
             stop: self.stop.as_ref().map(Stop::about),
+            quiet: false,
         }
     }
 

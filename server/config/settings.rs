@@ -1,5 +1,6 @@
 //! The settings themselves. The doc comment of a field is its description, everywhere.
 
+use super::quiet::is_within;
 use super::seconds;
 use crate::sandbox::Limits;
 use schemars::JsonSchema;
@@ -36,6 +37,7 @@ settings! {
         store: Store = Store::default(),
         dashboard: Dashboard = Dashboard::default(),
         telemetry: Telemetry = Telemetry::default(),
+        notify: Notify = Notify::default(),
     }
 }
 
@@ -204,6 +206,13 @@ settings! {
 }
 
 settings! {
+    Notify {
+        /// Hours in your time in which no message says that a task has ended, e.g. `22:00-07:00`.
+        quiet_hours: Option<String> = None,
+    }
+}
+
+settings! {
     Telemetry {
         /// OTLP endpoint for traces; none by default (no effect yet).
         otlp_endpoint: Option<String> = None,
@@ -228,6 +237,11 @@ impl Settings {
             "sandbox.outputKiB" => positive(self.sandbox.output_kib as f64, 1_048_576.0),
             "sandbox.scratchMiB" => positive(self.sandbox.scratch_mib as f64, 1_048_576.0),
             "sandbox.warm" if self.sandbox.warm > 8 => Err("must be at most 8".into()),
+            "notify.quietHours"
+                if self.notify.quiet_hours.as_ref().is_some_and(|hours| is_within(hours, 0).is_none()) =>
+            {
+                Err("must be two times of the day, e.g. 22:00-07:00".into())
+            }
             "limits.requestsPerMinute" => positive(f64::from(self.limits.requests_per_minute), 100_000.0),
             "limits.concurrentCalls" => positive(f64::from(self.limits.concurrent_calls), 1_000.0),
             "limits.concurrentTasks" => positive(f64::from(self.limits.concurrent_tasks), 1_000.0),

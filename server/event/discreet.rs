@@ -46,11 +46,11 @@ fn hidden(kind: Kind) -> Kind {
             measured.output = redact(&measured.output);
             Kind::Ran { stage, status, exit_code, tests, measured }
         }
-        Kind::Ended { phase, mut verdict, message, stop } => {
+        Kind::Ended { phase, mut verdict, message, stop, quiet } => {
             if let Some(verdict) = &mut verdict {
                 hide_in_verdict(verdict);
             }
-            Kind::Ended { phase, verdict, message: redact(&message), stop }
+            Kind::Ended { phase, verdict, message: redact(&message), stop, quiet }
         }
         Kind::Said { .. } | Kind::Waiting { .. } | Kind::Phase { .. } | Kind::Usage { .. } => kind,
     }

@@ -5,9 +5,10 @@
 
 use super::session::{Offer, document_key};
 use super::to_proto::{self, Placed};
-use super::{MessageType, Server};
+use super::{MessageType, Server, host};
 use crate::agent::patch::FileChange;
 use crate::agent::task::{Report, State, Stop, Task};
+use crate::config::quiet::is_within;
 use crate::event::{Action, Phase};
 use crate::text;
 use crate::verdict::Level;
@@ -52,32 +53,39 @@ impl Server {
             if let Some(text) = &report.text {
                 self.show_text(id, &format!("{}.md", report.action.name()), text).await;
             }
-            self.tell_end(&report);
+            self.tell_end(&task, &report);
             return;
         }
         let editor = self.session().editor.clone();
         let level = report.verdict.as_ref().map(|verdict| verdict.level);
         if level == Some(Level::Failing) {
-            if editor.ends {
+            if editor.ends || self.is_quiet(&task) {
                 return;
             }
             self.warn(format!("{}: {}", task.title(), report.summary()));
         } else if editor.review {
             self.ask_for_review(id, &task, &report).await;
-        } else if editor.message_request {
+        } else if editor.message_request && !self.is_quiet(&task) {
             self.ask_by_message(id, &task, &report).await;
         }
     }
 
     /// A task without edits: the user hears of it when something went wrong or nothing else was shown.
-    fn tell_end(&self, report: &Report) {
+    fn tell_end(&self, task: &Task, report: &Report) {
         match (report.phase, &report.stop) {
-            _ if self.session().editor.ends => {}
+            _ if self.session().editor.ends || self.is_quiet(task) => {}
             (_, Some(Stop::Cancelled)) => {}
             (Phase::Failed, _) => self.show(MessageType::ERROR, report.summary()),
             _ if report.text.is_none() => self.show(MessageType::INFO, report.summary()),
             _ => {}
         }
+    }
+
+    /// Whether the user wants no message of an end now. What a result is delivered by (a document, a review, the code
+    /// action) is none.
+    pub(super) fn is_quiet(&self, task: &Task) -> bool {
+        let hours = self.load(Some(&task.root)).settings.notify.quiet_hours;
+        hours.is_some_and(|hours| is_within(&hours, host::minute_of_day()) == Some(true))
     }
 
     async fn ask_for_review(&self, id: &str, task: &Task, report: &Report) {

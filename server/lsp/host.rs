@@ -24,6 +24,21 @@ pub(super) async fn process_end(_process: u32) {
     std::future::pending().await
 }
 
+/// Minutes since midnight where the user is; of universal time where the system is not asked.
+pub(super) fn minute_of_day() -> u32 {
+    #[cfg(unix)]
+    // SAFETY: both pointers are to values of our own, which outlive the call; zeros are a valid `tm`.
+    unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        let mut local = std::mem::zeroed::<libc::tm>();
+        if !libc::localtime_r(&raw const now, &raw mut local).is_null() {
+            return (local.tm_hour * 60 + local.tm_min) as u32;
+        }
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| (since.as_secs() / 60 % 1440) as u32)
+}
+
 /// Gives back what is not in use: freed memory, and the pages of code and constants that only start-up or a past task
 /// needed. The system reads those again from the program's file, most often from its cache, when they are touched.
 pub(super) fn give_memory_back() {

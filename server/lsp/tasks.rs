@@ -105,7 +105,7 @@ impl Server {
 
     fn finish(&self, report: Report) {
         let id = report.task.clone();
-        let ended = report.ended();
+        let mut ended = report.ended();
         let report = Arc::new(report);
         {
             let mut session = self.session();
@@ -119,6 +119,9 @@ impl Server {
             }
             entry.documents = Documents::default();
             entry.report = Some(report.clone());
+        }
+        if let (Kind::Ended { quiet, .. }, Some((task, _))) = (&mut ended, self.ended(&id)) {
+            *quiet = self.is_quiet(&task);
         }
         self.emit(&id, ended);
         self.step_ended(&report);

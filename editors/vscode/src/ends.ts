@@ -9,8 +9,8 @@ export function tellEnd(event: Ended, row: TaskRow | undefined): void {
   const title = row?.title ?? 'the task';
   const again: Remedy = { title: 'Run Again', command: 'opendevagent.ui.again', argument: { task: event.task } };
   const level = event.verdict?.level;
-  if (event.phase === 'cancelled') {
-    return; // The user's own doing.
+  if (event.phase === 'cancelled' || event.quiet) {
+    return; // The user's own doing, or hours in which they want to hear of none.
   }
   if (event.stop) {
     const mend = remedies(event.stop);

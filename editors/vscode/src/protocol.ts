@@ -19,7 +19,7 @@ export type TaskEvent = {
   | { kind: 'found'; path: string; findings: Finding[] }
   | { kind: 'usage'; usage: { calls: number; prompt_tokens: number; completion_tokens: number; cost_usd: number } }
   | { kind: 'noted'; level: 'info' | 'warning' | 'error'; text: string }
-  | { kind: 'ended'; phase: Phase; verdict: Verdict | null; message: string; stop?: About }
+  | { kind: 'ended'; phase: Phase; verdict: Verdict | null; message: string; stop?: About; quiet?: boolean }
 );
 
 /** What a problem is about: decides which buttons mend it. A newer server may know more. */
