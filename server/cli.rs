@@ -10,6 +10,7 @@ mod program;
 mod replay;
 mod setup;
 mod task;
+mod worker;
 
 use crate::config::{self, Loaded};
 use crate::event::Action;
@@ -79,6 +80,8 @@ enum Command {
     Sandbox(engine::SandboxCommand),
     /// A page that shows tasks, on this machine alone; prints its address.
     Dashboard,
+    /// Run the checks of a team on this machine, until interrupted.
+    Worker(worker::WorkerArgs),
     /// Tasks of before.
     #[command(subcommand)]
     Tasks(TasksCommand),
@@ -188,6 +191,7 @@ pub async fn run(cli: Cli) -> u8 {
             replay::run(file, workspace, json, &overrides).await
         }
         Command::Dashboard => dashboard::run(&overrides).await,
+        Command::Worker(args) => worker::run(args, &load(&overrides, None)).await,
         Command::Config(ConfigCommand::Schema) => print_json(&config::schema()),
         Command::Config(ConfigCommand::Show { workspace }) => {
             show(&load(&overrides, Some(workspace.as_deref().unwrap_or(Path::new(".")))))

@@ -8,6 +8,7 @@ pub mod image;
 pub mod language;
 pub mod owner;
 pub mod setup;
+pub mod team;
 mod view;
 
 use crate::workspace::Snapshot;

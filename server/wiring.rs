@@ -12,7 +12,9 @@ use crate::journal::{Files, Store};
 use crate::model::openai::{self, KeySource, OpenAi};
 use crate::model::{Agent, Model, ModelError};
 use crate::sandbox::docker::{Docker, DockerOptions};
+use crate::sandbox::team::{self, Remote, Team};
 use crate::sandbox::{Absent, Sandbox, SandboxError};
+use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +22,9 @@ use std::time::Duration;
 
 /// How long a container is kept ready after the last job of its kind.
 const WARM_IDLE: Duration = Duration::from_secs(600);
+
+/// The value of `sandbox.host` that means the workers of `store.url`.
+const TEAM: &str = "team";
 
 /// The adapters of one set of settings.
 pub struct Connected {
@@ -63,19 +68,29 @@ pub fn model(settings: &Settings, keys: Arc<dyn KeySource>) -> Result<OpenAi, Mo
 
 /// The sandbox, or one that refuses every job and says why.
 pub fn sandbox(settings: &Settings) -> Arc<dyn Sandbox> {
+    let limits = settings.sandbox_limits();
+    if settings.sandbox.host.as_deref() == Some(TEAM) {
+        return match Team::new(settings.store.url.as_deref().unwrap_or_default(), team_key()) {
+            Ok(team) => Arc::new(Remote::new(team, limits)),
+            Err(error) => Arc::new(Absent { limits, error }),
+        };
+    }
     match docker(settings) {
         Ok(docker) => Arc::new(docker),
-        Err(error) => Arc::new(Absent { limits: settings.sandbox_limits(), error }),
+        Err(error) => Arc::new(Absent { limits, error }),
     }
+}
+
+/// What orders and answers of a team are signed with. From the environment alone: it is in no file of settings.
+pub fn team_key() -> Option<SecretString> {
+    std::env::var(team::KEY_ENV).ok().map(SecretString::from)
 }
 
 /// Where tasks are kept. Nothing is opened before it is used.
 pub fn store(settings: &Settings) -> Arc<dyn Store> {
     let folder = match &settings.store.url {
-        Some(url) => Some(PathBuf::from(url)),
-        None => {
-            config::base_directory("XDG_STATE_HOME", ".local/state").map(|state| state.join("opendevagent"))
-        }
+        Some(url) if !config::is_redis(url) => Some(PathBuf::from(url)),
+        _ => config::base_directory("XDG_STATE_HOME", ".local/state").map(|state| state.join("opendevagent")),
     };
     Arc::new(Files::new(folder.map(|folder| folder.join("journal")).unwrap_or_default()))
 }

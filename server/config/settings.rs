@@ -147,7 +147,7 @@ settings! {
 
 settings! {
     Sandbox {
-        /// Address of the Docker engine; unset: `DOCKER_HOST`, the Docker context, the usual sockets. `off`: no sandbox.
+        /// Address of the Docker engine; unset: `DOCKER_HOST`, the Docker context, the usual sockets. `off`: no sandbox. `team`: the workers that listen at `store.url`.
         host: Option<String> = None,
         /// CPUs a check may use.
         cpus: f64 = 1.0,
@@ -246,8 +246,8 @@ impl Settings {
             "limits.concurrentCalls" => positive(f64::from(self.limits.concurrent_calls), 1_000.0),
             "limits.concurrentTasks" => positive(f64::from(self.limits.concurrent_tasks), 1_000.0),
             "store.url" => match &self.store.url {
-                Some(url) if !std::path::Path::new(url).is_absolute() => {
-                    Err("must be an absolute folder".into())
+                Some(url) if !std::path::Path::new(url).is_absolute() && !is_redis(url) => {
+                    Err("must be an absolute folder, or redis://HOST:PORT".into())
                 }
                 _ => Ok(()),
             },
@@ -276,4 +276,9 @@ impl Settings {
             scratch_mib: self.sandbox.scratch_mib,
         }
     }
+}
+
+/// Whether `store.url` names a Redis that a team shares, and not a folder.
+pub fn is_redis(url: &str) -> bool {
+    ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme))
 }

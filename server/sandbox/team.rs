@@ -1,0 +1,174 @@
+//! Checks on the machines of a team: orders and answers through a Redis that all of them reach.
+//!
+//! An order waits in a stream until a worker of the group takes it. It is delivered at least once: a worker that dies
+//! leaves it to the next, and only the first answer counts. Orders and answers are signed with the team's key, so a
+//! worker runs nothing from strangers, and nobody but a worker can say that a check has passed. Files travel as chunks
+//! named by their sha256, each once a day.
+
+mod order;
+mod remote;
+mod worker;
+
+pub use remote::Remote;
+pub use worker::serve;
+
+use super::SandboxError;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError, Script};
+use ring::hmac;
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// The environment variable that holds the team's key.
+pub const KEY_ENV: &str = "OPENDEVAGENT_TEAM_KEY";
+/// A shorter key could be guessed.
+const KEY_BYTES: usize = 16;
+const GROUP: &str = "workers";
+/// A connection that is not there by then will not come.
+const CONNECT: Duration = Duration::from_secs(5);
+const RESPONSE: Duration = Duration::from_secs(20);
+/// How long an answer waits for whoever ordered it, in seconds.
+const KEPT: u64 = 3600;
+
+/// Orders and answers of all of a member's servers that may be under way at once.
+const QUOTA: usize = 8;
+/// Orders that may wait and run in all.
+const QUEUE: usize = 256;
+
+/// Takes an order if there is room: the stream, the member's orders; its id, text and signature, the seconds after
+/// which it counts as lost, quota and queue. Time is the server's own: clocks of a team differ.
+static SUBMIT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return 'quota' end
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[6]) then return 'queue' end
+redis.call('ZADD', KEYS[2], now + tonumber(ARGV[4]), ARGV[1])
+redis.call('EXPIRE', KEYS[2], 86400)
+redis.call('XADD', KEYS[1], '*', 'id', ARGV[1], 'order', ARGV[2], 'signature', ARGV[3])
+return 'taken'",
+    )
+});
+
+/// Ends an order: the stream, the answers, whether it was answered, the member's orders; the group, the stream's id,
+/// the order's id, the answer (empty: there is none), the seconds it is kept. Only the first answer is kept.
+static FINISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local first = 0
+if ARGV[4] ~= '' and redis.call('SET', KEYS[3], '1', 'NX', 'EX', ARGV[5]) then
+  first = 1
+  redis.call('RPUSH', KEYS[2], ARGV[4])
+  redis.call('EXPIRE', KEYS[2], ARGV[5])
+end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('ZREM', KEYS[4], ARGV[3])
+return first",
+    )
+});
+
+/// A Redis and the key that tells a team from strangers.
+pub struct Team {
+    client: Client,
+    key: hmac::Key,
+}
+
+impl Team {
+    /// # Errors
+    /// When the address is none of a Redis, or the key is too short.
+    pub fn new(url: &str, key: Option<SecretString>) -> Result<Self, SandboxError> {
+        let unusable = |why: String, remedy: &str| SandboxError::Unavailable { why, remedy: remedy.into() };
+        let client = Client::open(url).map_err(|error| {
+            unusable(format!("`store.url` is no address of a Redis: {error}"), "set it to redis://HOST:PORT")
+        })?;
+        let key = key.filter(|key| key.expose_secret().len() >= KEY_BYTES).ok_or_else(|| {
+            let why = format!("the team's key is missing or shorter than {KEY_BYTES} bytes");
+            unusable(why, &format!("set {KEY_ENV} to the same secret on every machine of the team"))
+        })?;
+        Ok(Self { client, key: hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes()) })
+    }
+
+    /// A connection of one's own. Commands on one that blocks wait for `patience`.
+    async fn link(&self, patience: Duration) -> Result<MultiplexedConnection, SandboxError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(RESPONSE + patience));
+        self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)
+    }
+
+    /// `what` keeps a signature from being used for something else.
+    fn sign(&self, what: &str, text: &str) -> String {
+        let tag = hmac::sign(&self.key, signed(what, text).as_bytes());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// In constant time.
+    fn is_signed(&self, what: &str, text: &str, signature: &str) -> bool {
+        let digits = signature
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+        let tag: Option<Vec<u8>> = digits.collect();
+        tag.is_some_and(|tag| hmac::verify(&self.key, signed(what, text).as_bytes(), &tag).is_ok())
+    }
+}
+
+fn signed(what: &str, text: &str) -> String {
+    format!("opendevagent {what}\n{text}")
+}
+
+/// All keys are in one slot of a cluster, because scripts touch several.
+fn key(kind: &str) -> String {
+    format!("{{opendevagent}}:{kind}")
+}
+
+fn key_of(kind: &str, id: &str) -> String {
+    format!("{{opendevagent}}:{kind}:{id}")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
+fn unreachable(error: RedisError) -> SandboxError {
+    SandboxError::Unavailable {
+        why: format!("the team's Redis does not answer: {error}"),
+        remedy: "look whether `store.url` is right and the server runs".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn team(key: &str) -> Team {
+        Team::new("redis://127.0.0.1:1", Some(SecretString::from(key))).expect("a team")
+    }
+
+    #[test]
+    fn a_signature_is_for_one_text_of_one_kind_by_one_team() {
+        let (ours, theirs) = (team("0123456789abcdef"), team("0123456789abcdeg"));
+        let signature = ours.sign("order", "text");
+        assert!(ours.is_signed("order", "text", &signature));
+        for (what, text, signature) in [
+            ("answer", "text", signature.as_str()),
+            ("order", "other", &signature),
+            ("order", "text", &signature[2..]),
+            ("order", "text", ""),
+            ("order", "text", "zz"),
+            ("order", "text", "é"),
+        ] {
+            assert!(!ours.is_signed(what, text, signature), "{what} {text} {signature}");
+        }
+        assert!(!theirs.is_signed("order", "text", &signature));
+    }
+
+    #[test]
+    fn a_team_needs_an_address_and_a_key() {
+        for (url, key) in
+            [("http://x", Some("0123456789abcdef")), ("redis://x", Some("short")), ("redis://x", None)]
+        {
+            assert!(Team::new(url, key.map(SecretString::from)).is_err(), "{url} {key:?}");
+        }
+    }
+}

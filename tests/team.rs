@@ -1,0 +1,207 @@
+//! Checks on a team's workers: a real Redis, real workers with Docker, and a machine that uses none of its own.
+//!
+//! Needs Docker and redis-server: `OPENDEVAGENT_DOCKER_TESTS=1`.
+
+use crate::e2e::PYTHON;
+use crate::model_server::ModelServer;
+use crate::redis::Redis;
+use crate::support::{Running, Workspace, containers_of, docker, eventually};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const KEY: &str = "OPENDEVAGENT_TEAM_KEY";
+const SECRET: &str = "one secret of the whole team";
+const SOON: Duration = Duration::from_secs(60);
+const SLOW: &str = "//- /slow.sh\nsleep 4\necho done\n//- /quick.sh\necho quick\n";
+
+/// A machine whose checks the team runs.
+fn laptop(fixture: &str, redis: &Redis) -> Workspace {
+    Workspace::new(fixture)
+        .set("OPENDEVAGENT_SANDBOX_HOST", "team")
+        .set("OPENDEVAGENT_STORE_URL", redis.url())
+        .set("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        .set(KEY, SECRET)
+}
+
+/// A machine that works for the team; several workers may run on it.
+fn server(redis: &Redis) -> Workspace {
+    Workspace::new("").set("OPENDEVAGENT_STORE_URL", redis.url()).set(KEY, SECRET)
+}
+
+/// Starts a worker, and waits until it listens.
+fn worker(machine: &Workspace, redis: &Redis) -> Running {
+    let before = consumers(redis);
+    let running = machine.start(&["worker"]);
+    eventually("the worker to listen", SOON, || (consumers(redis) > before).then_some(()));
+    running
+}
+
+fn consumers(redis: &Redis) -> usize {
+    redis.command(&["XINFO", "CONSUMERS", "{opendevagent}:orders", "workers"]).matches("name").count()
+}
+
+/// Stops a worker as its owner does; what it logged.
+fn stopped(running: Running) -> String {
+    running.signal("TERM");
+    let ended = running.wait().exits(0);
+    ended.stderr
+}
+
+#[test]
+fn a_fix_is_proven_on_a_worker() {
+    if !docker() {
+        return;
+    }
+    let redis = Redis::start();
+    let model = ModelServer::always(PYTHON.answer(PYTHON.repair));
+    let machine = server(&redis);
+    let working = worker(&machine, &redis);
+    let report = laptop(PYTHON.fixture, &redis).model(&model).run(&["fix", "--json"]).exits(0).json();
+    assert_eq!(report["verdict"]["level"], "proven", "{report:#}");
+    assert_eq!(report["verdict"]["changed_lines_executed"], true);
+    assert!(stopped(working).contains(": done"));
+    // What did not change has travelled once, for four runs.
+    let chunks = redis.command(&["KEYS", "{opendevagent}:chunk:*"]);
+    let unchanged = opendevagent::text::sha256(&PYTHON.workspace().files()["test_gcd.py"]);
+    assert_eq!(chunks.matches(&unchanged).count(), 1, "{chunks}");
+    assert_eq!(redis.command(&["XLEN", "{opendevagent}:orders"]), "0");
+}
+
+/// The order of a worker that is killed goes to another, and is answered once.
+#[test]
+fn a_killed_worker_is_replaced() {
+    if !docker() {
+        return;
+    }
+    let redis = Redis::start();
+    let machine = server(&redis);
+    let mut workers = vec![worker(&machine, &redis), worker(&machine, &redis)];
+    let laptop = laptop(SLOW, &redis);
+    let running = laptop.start(&["run", "slow.sh", "--json"]);
+    let busy = eventually("a worker to begin", SOON, || {
+        workers.iter().position(|worker| !containers_of(worker.id()).is_empty())
+    });
+    let (killed, pid) = (workers.remove(busy), workers[0].id());
+    let dead = killed.id();
+    killed.signal("KILL");
+    drop(killed.wait());
+    let outcome = running.wait().exits(0).json();
+    assert_eq!((&outcome["status"], &outcome["stdout"]), (&json!("ok"), &json!("done\n")));
+    let log = stopped(workers.remove(0));
+    assert_eq!(log.matches(": done").count(), 1, "{log}");
+    assert_eq!(redis.command(&["XLEN", "{opendevagent}:orders"]), "0");
+    eventually("the containers to be gone", SOON, || {
+        (containers_of(dead).is_empty() && containers_of(pid).is_empty()).then_some(())
+    });
+}
+
+/// Where nobody waits any more, nothing goes on.
+#[test]
+fn a_cancelled_run_is_withdrawn() {
+    if !docker() {
+        return;
+    }
+    let redis = Redis::start();
+    let machine = server(&redis);
+    let working = worker(&machine, &redis);
+    let laptop = laptop("//- /long.sh\nsleep 250\n", &redis);
+    let running = laptop.start(&["run", "long.sh"]);
+    eventually("the worker to begin", SOON, || (!containers_of(working.id()).is_empty()).then_some(()));
+    running.signal("INT");
+    running.wait().exits(130);
+    eventually("its container to be gone", SOON, || containers_of(working.id()).is_empty().then_some(()));
+    assert!(stopped(working).contains("withdrawn"));
+}
+
+/// A worker of another team takes the order, and refuses it.
+#[test]
+fn a_worker_runs_nothing_from_strangers() {
+    if !docker() {
+        return;
+    }
+    let redis = Redis::start();
+    let machine = server(&redis).set(KEY, "the secret of another team");
+    let working = worker(&machine, &redis);
+    let laptop = laptop(SLOW, &redis);
+    let running = laptop.start(&["run", "quick.sh"]);
+    eventually("the order to be refused", SOON, || {
+        let named = redis.command(&["XINFO", "STREAM", "{opendevagent}:orders"]);
+        let lines: Vec<&str> = named.lines().collect();
+        let value = |name: &str| lines.iter().position(|line| *line == name).map(|at| lines[at + 1]);
+        (value("entries-added") == Some("1") && value("length") == Some("0")).then_some(())
+    });
+    running.signal("INT");
+    running.wait().exits(130);
+    let log = stopped(working);
+    assert!(log.contains("not signed with the team's key"), "{log}");
+}
+
+/// Nobody but a worker can say that a check has passed.
+#[test]
+fn a_forged_answer_is_refused() {
+    if !docker() {
+        return;
+    }
+    let redis = Redis::start();
+    redis.command(&["SET", "{opendevagent}:alive", "1"]);
+    let laptop = laptop(SLOW, &redis);
+    let running = laptop.start(&["run", "quick.sh", "--json"]);
+    let id = eventually("the order", SOON, || {
+        let orders = redis.command(&["XRANGE", "{opendevagent}:orders", "-", "+"]);
+        orders.lines().skip_while(|line| *line != "id").nth(1).map(str::to_owned)
+    });
+    let answer = json!({"Ran": {"status": "ok", "exit_code": 0, "stdout": "quick\n"}});
+    redis.command(&[
+        "RPUSH",
+        &format!("{{opendevagent}}:answer:{id}"),
+        &format!("{} {answer}", "0".repeat(64)),
+    ]);
+    let outcome = running.wait().exits(125).json();
+    assert_eq!(outcome["status"], "error");
+    assert!(outcome["error"].as_str().unwrap_or_default().contains("not signed"), "{outcome}");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    if !docker() {
+        return;
+    }
+    let redis = Redis::start();
+    let why = |workspace: &Workspace| {
+        let ended = workspace.run(&["run", "quick.sh", "--json"]).exits(125);
+        ended.json()["error"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(why(&laptop(SLOW, &redis)).contains("no worker of the team is listening"));
+    assert!(why(&laptop(SLOW, &redis).set(KEY, "short")).contains(KEY));
+    let working = server(&redis).set("OPENDEVAGENT_SANDBOX_CPUS", "2");
+    let working = worker(&working, &redis);
+    assert!(why(&laptop(SLOW, &redis)).contains("the worker gives 2 CPUs"));
+    stopped(working);
+    let url = redis.url();
+    drop(redis);
+    let alone = Workspace::new(SLOW)
+        .set("OPENDEVAGENT_SANDBOX_HOST", "team")
+        .set("OPENDEVAGENT_STORE_URL", url)
+        .set(KEY, SECRET);
+    assert!(why(&alone).contains("Redis does not answer"));
+}
+
+/// A worker waits for a Redis that restarts, and works on.
+#[test]
+fn a_redis_that_comes_back() {
+    if !docker() {
+        return;
+    }
+    let mut redis = Redis::start();
+    let machine = server(&redis);
+    let working = worker(&machine, &redis);
+    redis.restart();
+    eventually("the worker to come back", SOON, || (consumers(&redis) > 0).then_some(()));
+    let laptop = laptop(SLOW, &redis);
+    let outcome: Value = eventually("an answer", SOON, || {
+        let ended = laptop.run(&["run", "quick.sh", "--json"]);
+        (ended.code == Some(0)).then(|| ended.json())
+    });
+    assert_eq!(outcome["stdout"], "quick\n");
+    assert!(stopped(working).contains("Redis is back"));
+}
