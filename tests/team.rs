@@ -109,8 +109,11 @@ fn a_cancelled_run_is_withdrawn() {
     eventually("the worker to begin", SOON, || (!containers_of(working.id()).is_empty()).then_some(()));
     running.signal("INT");
     running.wait().exits(130);
-    eventually("its container to be gone", SOON, || containers_of(working.id()).is_empty().then_some(()));
+    let orders = || redis.command(&["XLEN", "{opendevagent}:orders"]);
+    eventually("the order to be ended", SOON, || (orders() == "0").then_some(()));
+    let pid = working.id();
     assert!(stopped(working).contains("withdrawn"));
+    assert_eq!(containers_of(pid), Vec::<String>::new());
 }
 
 /// A worker of another team takes the order, and refuses it.

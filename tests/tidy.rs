@@ -33,7 +33,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tree_sitter", &["server/syntax"]),
     ("agent_client_protocol", &["server/acp"]),
     ("bollard", &["server/sandbox/docker", "server/sandbox/image"]),
-    ("redis", &["server/journal/redis", "server/sandbox/team"]),
+    ("redis", &["server/config/settings", "server/journal/redis", "server/sandbox/team"]),
     ("tower_lsp", &["server/lsp"]),
     ("lsp_types", &["server/lsp"]),
     ("hyper", &["server/dashboard"]),

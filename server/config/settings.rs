@@ -247,7 +247,7 @@ impl Settings {
             "limits.concurrentTasks" => positive(f64::from(self.limits.concurrent_tasks), 1_000.0),
             "store.url" => match &self.store.url {
                 Some(url) if !std::path::Path::new(url).is_absolute() && !is_redis(url) => {
-                    Err("must be an absolute folder, or redis://HOST:PORT".into())
+                    Err("must be an absolute folder, or the address of a Redis".into())
                 }
                 _ => Ok(()),
             },
@@ -280,5 +280,5 @@ impl Settings {
 
 /// Whether `store.url` names a Redis that a team shares, and not a folder.
 pub fn is_redis(url: &str) -> bool {
-    ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme))
+    url.split_once("://").is_some_and(|(scheme, _)| scheme == "redis")
 }

@@ -31,7 +31,7 @@
 ---@field ['budget.tokensPerTask']? integer Tokens one task may use.
 ---@field ['budget.secondsPerTask']? number Seconds one task may take.
 ---@field ['pipeline.repairRounds']? integer Repairs after the first proposal, before one fresh start.
----@field ['sandbox.host']? string Address of the Docker engine; unset: `DOCKER_HOST`, the Docker context, the usual sockets. `off`: no sandbox.
+---@field ['sandbox.host']? string Address of the Docker engine; unset: `DOCKER_HOST`, the Docker context, the usual sockets. `off`: no sandbox. `team`: the workers that listen at `store.url`.
 ---@field ['sandbox.cpus']? number CPUs a check may use.
 ---@field ['sandbox.memoryMiB']? integer Memory of a check in MiB, without swap.
 ---@field ['sandbox.timeoutSeconds']? number Wall clock limit of a check in seconds.
