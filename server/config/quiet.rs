@@ -9,7 +9,10 @@ pub fn is_within(hours: &str, minute: u32) -> Option<bool> {
 
 fn minutes(time: &str) -> Option<u32> {
     let (hour, minute) = time.trim().split_once(':')?;
-    let number = |digits: &str| digits.parse::<u32>().ok().filter(|_| digits.len() <= 2);
+    let number = |text: &str| -> Option<u32> {
+        let is_number = text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse().ok())?
+    };
     let (hour, minute) = (number(hour)?, number(minute)?);
     (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
