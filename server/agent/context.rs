@@ -172,14 +172,15 @@ impl Choice<'_> {
         }
         let held: usize =
             self.context.excerpts.iter().filter(|excerpt| here(excerpt)).map(Excerpt::size).sum();
-        if self.snapshot.size(path).is_none_or(|size| size > (room + held) as u64) {
+        let room = (room + held).checked_sub(excerpt::frame(path))?;
+        if self.snapshot.size(path).is_none_or(|size| size > room as u64) {
             return None;
         }
-        let text = self.snapshot.text(path).ok().filter(|text| text.len() <= room + held)?;
+        let text = self.snapshot.text(path).ok().filter(|text| text.len() <= room)?;
         self.context.excerpts.retain(|excerpt| !here(excerpt));
         self.left += held;
         self.push(Excerpt::whole(path, &text));
-        Some(text.len().saturating_sub(held))
+        Some((text.len() + excerpt::frame(path)).saturating_sub(held))
     }
 
     fn push(&mut self, excerpt: Excerpt) {

@@ -11,6 +11,12 @@ pub struct Excerpt {
     pub why: Option<String>,
 }
 
+/// What the fence around a file takes, its path included, and what the lines and the reason of a part take more.
+pub(super) fn frame(path: &str) -> usize {
+    path.len() + 60
+}
+const PART: usize = 60;
+
 impl Excerpt {
     pub(super) fn whole(path: &str, text: &str) -> Self {
         Self { path: path.into(), text: text.into(), part: None, why: None }
@@ -62,7 +68,7 @@ impl Excerpt {
 
     /// What it takes of the room, its frame included.
     pub(super) fn size(&self) -> usize {
-        self.text.len() + if self.why.is_some() { self.path.len() + 100 } else { 0 }
+        self.text.len() + frame(&self.path) + if self.part.is_some() { PART } else { 0 }
     }
 }
 

@@ -170,6 +170,15 @@ fn the_map_names_what_matters_elsewhere_and_keeps_to_its_room() {
 }
 
 #[test]
+fn many_small_files_keep_to_the_room_with_their_fences() {
+    let files: Vec<_> = (0..400).map(|number| (format!("f{number:03}.txt"), "x\n")).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+    let found = Case::new(&files, None).gather(2_000);
+    assert!(found.excerpts.len() > 50 && found.unlisted > 0, "{}", found.excerpts.len());
+    assert!(found.render("0123456789abcdef").len() <= 6_200, "{}", found.render("0123456789abcdef").len());
+}
+
+#[test]
 fn words_of_the_task_lead_the_map() {
     let filler = format!("# {}\n", "filler ".repeat(8_000));
     let texts: Vec<_> = ["alpha", "beta", "gamma"]
@@ -189,7 +198,7 @@ fn words_of_the_task_lead_the_map() {
 
 #[test]
 fn rules_of_the_folders_above_the_target_and_open_buffers_come_before_other_files() {
-    let filler = "# filler\n".repeat(100);
+    let filler = "# filler\n".repeat(300);
     let mut case = Case::new(
         &[
             ("AGENTS.md", "Use tabs.\n"),
@@ -202,7 +211,7 @@ fn rules_of_the_folders_above_the_target_and_open_buffers_come_before_other_file
         Some(("src/a.py", None)),
     );
     case.open("zz/open.py", "in the buffer\n");
-    let found = case.gather(220);
+    let found = case.gather(900);
     assert_eq!(paths(&found)[..4], ["src/a.py", "src/AGENTS.md", "AGENTS.md", "zz/open.py"], "{found:?}");
     assert_eq!(found.excerpts[3].text, "in the buffer\n");
     assert!(!paths(&found).contains(&"src/near.py"));
