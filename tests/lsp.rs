@@ -2,6 +2,7 @@
 
 mod liveness;
 mod plans;
+mod shown;
 
 use crate::editor::{Editor, Models, is_private};
 use serde_json::{Value, json};
@@ -176,7 +177,7 @@ async fn changes_are_taken_in_order() {
 
 #[tokio::test]
 async fn arguments_are_checked() {
-    let mut editor = Editor::start(plain(), Value::Null).await;
+    let mut editor = Editor::start(plain(), json!({"settings": {"dashboard": {"enabled": false}}})).await;
     let uri = editor.uri("a.py");
     for (command, argument, expect) in [
         ("fix", json!({}), "missing field `uri`"),
@@ -194,7 +195,7 @@ async fn arguments_are_checked() {
         assert!(error["message"].as_str().unwrap().contains(expect), "{error}");
     }
     let error = editor.execute("dashboard", json!({})).await.unwrap_err();
-    assert!(error["message"].as_str().unwrap().contains("not available yet"));
+    assert!(error["message"].as_str().unwrap().contains("switched off"));
     assert_eq!(editor.execute("tasks", json!({})).await.unwrap(), json!([]));
     editor.quit().await;
 }

@@ -34,6 +34,7 @@ settings! {
         pipeline: Pipeline = Pipeline::default(),
         sandbox: Sandbox = Sandbox::default(),
         context: Context = Context::default(),
+        inline: Inline = Inline::default(),
         store: Store = Store::default(),
         dashboard: Dashboard = Dashboard::default(),
         telemetry: Telemetry = Telemetry::default(),
@@ -183,6 +184,15 @@ settings! {
         max_tokens: u32 = 24_000,
         /// Further files never read, sent or edited; syntax of `.gitignore`. Secrets and ignored files always are.
         exclude: Vec<String> = Vec::new(),
+    }
+}
+
+settings! {
+    Inline {
+        /// A lens `Implement NAME` above each function and class that is yet to be written.
+        stubs: bool = true,
+        /// The verdict beside an edit that was applied, e.g. `proven ✓ 42 tests`, until the next edit of the file.
+        verdict: bool = true,
     }
 }
 

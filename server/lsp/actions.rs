@@ -1,11 +1,11 @@
-//! Code actions and code lenses: which ones, by what name. From memory alone, so they are instant.
+//! Code actions: which ones, by what name. From memory alone, so they are instant.
 //!
 //! An action carries only a command. It is never preferred, for then an editor would run it on save.
 
 use super::capabilities::command;
+use super::from_proto;
 use super::session::{Entry, Offer, Session};
 use super::stubs::{self, Spot};
-use super::{from_proto, to_proto};
 use crate::sandbox::language;
 use crate::text::rope_offset;
 use crate::verdict::Level;
@@ -13,7 +13,7 @@ use crate::workspace::Document;
 use serde_json::{Value, json};
 use std::path::Path;
 use tower_lsp::lsp_types::{
-    CodeAction, CodeActionContext, CodeActionKind, CodeActionOrCommand, CodeLens, Command, Diagnostic, Range,
+    CodeAction, CodeActionContext, CodeActionKind, CodeActionOrCommand, Command, Diagnostic, Range,
 };
 
 /// Characters of a message or a selection in a title.
@@ -206,30 +206,6 @@ impl Item {
             ..CodeAction::default()
         })
     }
-}
-
-/// `Fix` and `Run` above each line on which a check has failed.
-pub(super) fn lenses(session: &Session, uri: &str) -> Vec<CodeLens> {
-    let key = from_proto::key(uri);
-    let Some(published) = session.findings.get(&key) else { return Vec::new() };
-    let diagnostics = to_proto::diagnostics(published, &key, &session.documents, &session.editor);
-    let failing =
-        published.findings.iter().zip(diagnostics).filter(|(finding, _)| finding.category == "check");
-    failing
-        .flat_map(|(_, diagnostic)| {
-            let range = diagnostic.range;
-            let argument = json!({"uri": uri, "range": range});
-            let mut with_diagnostic = argument.clone();
-            with_diagnostic["diagnostics"] = json!([diagnostic]);
-            [("Fix", "fix", with_diagnostic), ("Run", "run", argument)].map(|(title, name, argument)| {
-                CodeLens {
-                    range,
-                    command: Some(Command::new(title.into(), command(name), Some(vec![argument]))),
-                    data: None,
-                }
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]

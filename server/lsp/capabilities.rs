@@ -4,9 +4,10 @@ use crate::text::Encoding;
 use serde_json::Value;
 use tower_lsp::lsp_types::{
     CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CodeLensOptions, DiagnosticOptions,
-    DiagnosticServerCapabilities, ExecuteCommandOptions, OneOf, PositionEncodingKind, SaveOptions,
-    ServerCapabilities, TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions,
-    TextDocumentSyncSaveOptions, WorkspaceFoldersServerCapabilities, WorkspaceServerCapabilities,
+    DiagnosticServerCapabilities, ExecuteCommandOptions, HoverProviderCapability, OneOf,
+    PositionEncodingKind, SaveOptions, ServerCapabilities, TextDocumentSyncCapability, TextDocumentSyncKind,
+    TextDocumentSyncOptions, TextDocumentSyncSaveOptions, WorkspaceFoldersServerCapabilities,
+    WorkspaceServerCapabilities,
 };
 
 /// Every command of `workspace/executeCommand` (CONTRACT §3), without the prefix `opendevagent.`.
@@ -51,6 +52,9 @@ pub(super) struct Editor {
     /// Diagnostics are pulled, and can be refreshed when a task ends. Without the refresh they are pushed.
     pub(super) pull_diagnostics: bool,
     pub(super) refresh_lenses: bool,
+    pub(super) hints: bool,
+    pub(super) refresh_hints: bool,
+    pub(super) hover_markdown: bool,
     /// Opt-ins of `initializationOptions.client`.
     pub(super) review: bool,
     pub(super) events: bool,
@@ -95,6 +99,9 @@ impl Editor {
             pull_diagnostics: at("/capabilities/textDocument/diagnostic").is_some_and(Value::is_object)
                 && yes("/capabilities/workspace/diagnostics/refreshSupport"),
             refresh_lenses: yes("/capabilities/workspace/codeLens/refreshSupport"),
+            hints: at("/capabilities/textDocument/inlayHint").is_some_and(Value::is_object),
+            refresh_hints: yes("/capabilities/workspace/inlayHint/refreshSupport"),
+            hover_markdown: names("/capabilities/textDocument/hover/contentFormat", "markdown"),
             review: yes("/initializationOptions/client/review"),
             events: yes("/initializationOptions/client/events"),
             credentials: yes("/initializationOptions/client/credentials"),
@@ -131,6 +138,8 @@ impl Editor {
             } else {
                 CodeActionProviderCapability::Simple(true)
             }),
+            hover_provider: Some(HoverProviderCapability::Simple(true)),
+            inlay_hint_provider: self.hints.then_some(OneOf::Left(true)),
             code_lens_provider: Some(CodeLensOptions { resolve_provider: Some(false) }),
             execute_command_provider: Some(ExecuteCommandOptions {
                 commands: COMMANDS.iter().map(|name| command(name)).collect(),

@@ -207,6 +207,7 @@ impl Server {
         for edit in to_proto::workspace_edits(&files, &editor) {
             self.send_edit(task, edit, &files).await?;
         }
+        self.prove(&files, report.verdict.as_ref());
         let kept: Vec<&str> = files
             .iter()
             .filter(|file| file.change.after.is_none() && !editor.delete_files)

@@ -2,7 +2,7 @@
 //! spawns what takes time, and answers.
 
 use super::capabilities::Editor;
-use super::{Server, actions, from_proto, to_proto};
+use super::{Server, actions, from_proto, hints, hover, to_proto};
 use serde_json::Value;
 use std::sync::{Arc, PoisonError};
 use tower_lsp::LanguageServer;
@@ -11,8 +11,9 @@ use tower_lsp::lsp_types::{
     CodeAction, CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, DidChangeConfigurationParams,
     DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams, DidCloseTextDocumentParams,
     DidOpenTextDocumentParams, DidSaveTextDocumentParams, DocumentDiagnosticParams, DocumentDiagnosticReport,
-    DocumentDiagnosticReportResult, ExecuteCommandParams, FullDocumentDiagnosticReport, InitializeParams,
-    InitializeResult, InitializedParams, RelatedFullDocumentDiagnosticReport, ServerInfo,
+    DocumentDiagnosticReportResult, ExecuteCommandParams, FullDocumentDiagnosticReport, Hover, HoverParams,
+    InitializeParams, InitializeResult, InitializedParams, InlayHint, InlayHintParams,
+    RelatedFullDocumentDiagnosticReport, ServerInfo, TextDocumentPositionParams,
 };
 
 impl LanguageServer for Server {
@@ -92,6 +93,7 @@ impl LanguageServer for Server {
             self.publish(&session, &key);
         }
         session.failing.remove(&key);
+        session.proofs.remove(&key);
         session.documents.remove(&key);
         self.changed.notify_waiters();
         self.shrink();
@@ -101,8 +103,16 @@ impl LanguageServer for Server {
         let removed = from_proto::folders(&params.event.removed);
         let mut session = self.session();
         session.folders.retain(|folder| !removed.contains(folder));
-        session.folders.extend(from_proto::folders(&params.event.added));
-        session.workshops.retain(|folder, _| !removed.contains(folder));
+        for folder in from_proto::folders(&params.event.added) {
+            if !session.folders.contains(&folder) {
+                session.folders.push(folder);
+            }
+        }
+        let gone: Vec<_> = removed.iter().filter_map(|folder| session.workshops.remove(folder)).collect();
+        drop(session);
+        for workshop in gone {
+            self.retire(workshop);
+        }
     }
 
     async fn did_change_configuration(&self, params: DidChangeConfigurationParams) {
@@ -133,7 +143,20 @@ impl LanguageServer for Server {
         if let Some(lenses) = self.plan_lenses(uri).await {
             return Ok(Some(lenses));
         }
-        Ok(Some(actions::lenses(&self.session(), uri)))
+        Ok(Some(self.lenses(uri.to_owned()).await))
+    }
+
+    async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {
+        let TextDocumentPositionParams { text_document, position } = params.text_document_position_params;
+        Ok(hover::hover(&self.session(), text_document.uri.as_str(), position))
+    }
+
+    async fn inlay_hint(&self, params: InlayHintParams) -> Result<Option<Vec<InlayHint>>> {
+        if !self.inline().verdict {
+            return Ok(None);
+        }
+        let key = from_proto::key(params.text_document.uri.as_str());
+        Ok(Some(hints::hints(&self.session(), &key, params.range)))
     }
 
     async fn diagnostic(&self, params: DocumentDiagnosticParams) -> Result<DocumentDiagnosticReportResult> {

@@ -1,6 +1,9 @@
 //! What is published about one document, and how it follows the user's edits.
 
+use super::to_proto::position;
 use crate::event::Finding;
+use crate::text::{self, Encoding, Lines};
+use ropey::Rope;
 use std::ops;
 use std::path::PathBuf;
 use tower_lsp::lsp_types::Range;
@@ -32,6 +35,20 @@ impl Edited {
         let whole = start.character == 0 && end.character == 0 && (text.is_empty() || text.ends_with('\n'));
         let last = if whole { end.line } else { end.line.saturating_add(1) };
         Self { lines: start.line..last, moved }
+    }
+
+    /// The changes that make one text of another, the last first: each leaves the lines above it where they were.
+    pub(super) fn between(before: &Rope, after: &Rope) -> Vec<Self> {
+        let (before, after) = (before.to_string(), after.to_string());
+        let lines = Lines::of(&before);
+        let at = |offset| position(lines.position(&before, offset, Encoding::Utf8));
+        let changes = text::diff(&before, &after);
+        let edited = changes.iter().rev().map(|change| {
+            let range = Range::new(at(change.span.start), at(change.span.end));
+            let come = Lines::of(&change.text).position(&change.text, change.text.len(), Encoding::Utf8).line;
+            Self::new(Some(range), &change.text, come as i32 - (range.end.line - range.start.line) as i32)
+        });
+        edited.collect()
     }
 
     /// Where a line (from 1) is now; `None` when its text changed.
@@ -103,6 +120,26 @@ mod tests {
             .last()
             .map_or_else(Vec::new, |finding| finding.related.iter().map(|frame| frame.line).collect());
         (published.findings.iter().map(|finding| finding.line).collect(), withdrawn, frames)
+    }
+
+    #[test]
+    fn findings_arrive_where_their_lines_are_now() {
+        let check = |after: &str, expect: &[u32]| {
+            let before = Rope::from_str("1\n2\n3\n4\n5\n6\n7\n8\n");
+            let findings = [3, 5, 7].map(finding).into();
+            let mut published =
+                Published { task: String::new(), root: PathBuf::new(), version: None, findings };
+            for edited in Edited::between(&before, &Rope::from_str(after)) {
+                published.follow(&edited);
+            }
+            let lines: Vec<_> = published.findings.iter().map(|finding| finding.line).collect();
+            assert_eq!(lines, expect, "{after:?}");
+        };
+        check("1\n2\n3\n4\n5\n6\n7\n8\n", &[3, 5, 7]);
+        check("0\n1\n2\n3\n4\n5\nx\ny\n6\n7\n8\n", &[4, 6, 10]);
+        check("2\n3\n4\n5 changed\n6\n7\n8\n", &[2, 6]);
+        check("1\n2\n3\n7\n8", &[3, 4]);
+        check("", &[]);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 
 use super::capabilities::Editor;
 use super::from_proto;
+use super::hints::Proof;
 use super::plans::Progress;
 use super::published::{Edited, Published};
 use super::tasks::Workshop;
 use super::to_proto;
 use crate::agent::task::{Report, Stop, Task};
+use crate::config::Inline;
 use crate::dashboard::Dashboard;
 use crate::event::{Action, Phase};
 use crate::text;
@@ -38,6 +40,8 @@ pub(super) struct Session {
     pub(super) folders: Vec<PathBuf>,
     /// The settings that the client has sent last.
     pub(super) settings: Option<Value>,
+    /// What they say of lenses, hints and completions; `None` until it is read.
+    pub(super) inline: Option<Inline>,
     /// Model and sandbox by workspace folder, made when first needed, forgotten when the settings change.
     pub(super) workshops: HashMap<PathBuf, Arc<Workshop>>,
     /// By id, which is by age.
@@ -48,6 +52,8 @@ pub(super) struct Session {
     pub(super) findings: BTreeMap<String, Published>,
     /// Documents whose check or run failed last.
     pub(super) failing: HashSet<String>,
+    /// What was shown about the last edit that was applied, by document key.
+    pub(super) proofs: HashMap<String, Proof>,
     /// Given by `opendevagent/setKey`.
     pub(super) key: Option<SecretString>,
     /// Setups the user was asked about, by what they would install.
@@ -112,6 +118,7 @@ impl Session {
     ) -> bool {
         let encoding = self.editor.encoding;
         let Some(document) = self.documents.get_mut(key) else { return false };
+        self.proofs.remove(key);
         let mut published = self.findings.get_mut(key);
         let mut withdrawn = false;
         document.version = version;

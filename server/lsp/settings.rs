@@ -1,11 +1,13 @@
 //! The client's settings: pushed, pulled, and what has to be made anew when they change.
 
 use super::Server;
+use super::diagnostics::Refresh;
 use super::tasks::Workshop;
-use crate::config::{self, Loaded};
+use crate::config::{self, Inline, Loaded};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
+use tower_lsp::jsonrpc::Result;
 use tower_lsp::lsp_types::{ConfigurationItem, Registration};
 
 impl Server {
@@ -21,6 +23,9 @@ impl Server {
         if !settings.is_empty() {
             self.session().settings = Some(Value::Object(settings));
             self.reconnect();
+            if self.session().inline.is_some() {
+                self.read_inline();
+            }
         }
     }
 
@@ -39,12 +44,38 @@ impl Server {
 
     /// Asks a client that keeps the settings for them.
     pub(super) fn pull_settings(&self) {
+        self.refresh(Refresh::Settings);
+    }
+
+    pub(super) async fn ask_for_settings(&self) -> Result<()> {
+        let item = ConfigurationItem { scope_uri: None, section: Some("opendevagent".into()) };
+        if let Some(Value::Object(settings)) = self.client.configuration(vec![item]).await?.pop() {
+            self.configure(settings);
+        }
+        Ok(())
+    }
+
+    /// The settings of what is shown in the text. They are read beside the handlers when first needed; until then
+    /// they are as declared.
+    pub(super) fn inline(&self) -> Inline {
+        let mut session = self.session();
+        if let Some(inline) = &session.inline {
+            return inline.clone();
+        }
+        session.inline = Some(Inline::default());
+        drop(session);
+        self.read_inline();
+        Inline::default()
+    }
+
+    fn read_inline(&self) {
         let server = self.clone();
-        tokio::spawn(async move {
-            let item = ConfigurationItem { scope_uri: None, section: Some("opendevagent".into()) };
-            let answer = server.client.configuration(vec![item]).await;
-            if let Some(Value::Object(settings)) = answer.ok().and_then(|mut answer| answer.pop()) {
-                server.configure(settings);
+        tokio::task::spawn_blocking(move || {
+            let inline = server.load(None).settings.inline;
+            let old = server.session().inline.replace(inline.clone());
+            if old != Some(inline) {
+                server.refresh(Refresh::Lenses);
+                server.refresh(Refresh::Hints);
             }
         });
     }

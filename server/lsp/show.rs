@@ -6,12 +6,20 @@ use crate::agent::task::Report;
 use crate::config;
 use crate::text;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::{Duration, SystemTime};
 use tower_lsp::lsp_types::{ShowDocumentParams, request};
+
+/// How long what was shown is kept. Older files go at the first text that a server shows.
+const KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
+static PRUNED: Once = Once::new();
 
 impl Server {
     /// Shows a text that belongs to a task. The file it was written to.
     pub(super) async fn show_text(&self, id: &str, name: &str, text: &str) -> Option<PathBuf> {
-        let path = self.directory()?.join(format!("{id}-{name}"));
+        let directory = self.directory()?;
+        PRUNED.call_once(|| prune(&directory, SystemTime::now() - KEPT));
+        let path = directory.join(format!("{id}-{name}"));
         if let Err(error) = write_private(&path, text) {
             self.show(MessageType::ERROR, format!("{} could not be written: {error}", path.display()));
             return None;
@@ -69,6 +77,17 @@ fn diff(report: &Report) -> String {
     files.map(|file| text::unified(&file.path, file.before.as_deref(), file.after.as_deref())).collect()
 }
 
+/// Removes the files that were written before `limit`. What cannot be removed stays.
+fn prune(directory: &Path, limit: SystemTime) {
+    for file in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file);
+        let written = metadata.and_then(|metadata| metadata.modified().ok());
+        if written.is_some_and(|written| written < limit) {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+}
+
 /// Writes a file that only the user can read.
 pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
@@ -80,4 +99,26 @@ pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_files_go_and_new_ones_stay() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, age: Duration| {
+            let path = directory.path().join(name);
+            write_private(&path, "text").expect("a file");
+            let opened = std::fs::File::options().write(true).open(&path).expect("the file");
+            opened.set_modified(SystemTime::now() - age).expect("its time");
+            path
+        };
+        let (old, new) = (file("old", KEPT * 2), file("new", KEPT / 2));
+        std::fs::create_dir(directory.path().join("folder")).expect("a folder");
+        prune(directory.path(), SystemTime::now() - KEPT);
+        prune(&directory.path().join("missing"), SystemTime::now());
+        assert!(!old.exists() && new.exists() && directory.path().join("folder").exists());
+    }
 }

@@ -3,7 +3,6 @@
 
 use super::Server;
 use super::outbox::{Notice, is_piece};
-use super::published::Published;
 use super::session::{Entry, Session};
 use crate::doctor;
 use crate::event::{Event, Kind, Phase, Stage, lines};
@@ -24,7 +23,10 @@ impl Server {
         if is_piece(&kind) && self.outbox.is_crowded() {
             return;
         }
-        let mut session = self.session();
+        let (mut session, found) = match &kind {
+            Kind::Found { path, findings } => self.place_findings(task, path, findings),
+            _ => (self.session(), None),
+        };
         if let Some(dashboard) = &session.dashboard {
             dashboard.hear(task, &kind);
         }
@@ -37,7 +39,11 @@ impl Server {
         if let Some(progress) = entry.follow(&kind) {
             self.outbox.push(progress);
         }
-        let changed = session.learn(task, &kind);
+        let mut changed = session.learn(task, &kind);
+        if let Some((key, published)) = found {
+            session.findings.insert(key.clone(), published);
+            changed.push(key);
+        }
         for key in &changed {
             self.publish(&session, key);
         }
@@ -157,17 +163,6 @@ impl Session {
                     self.failing.insert(entry.key.clone());
                 }
                 Vec::new()
-            }
-            Kind::Found { path, findings } => {
-                let key = entry.document_key(path);
-                let published = Published {
-                    task: task.to_owned(),
-                    root: entry.task.root.clone(),
-                    version: entry.documents.get(&key).map(|document| document.version),
-                    findings: findings.clone(),
-                };
-                self.findings.insert(key.clone(), published);
-                vec![key]
             }
             Kind::Ended { phase: Phase::Complete | Phase::Failed, .. } => {
                 // What older tasks found about the same document is out of date now.

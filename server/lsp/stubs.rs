@@ -10,6 +10,10 @@ const REACH: usize = 400;
 /// Characters of a line that are looked at.
 const WIDTH: usize = 400;
 
+/// Lines that are looked at for all stubs, and stubs that are named.
+const MOST_LINES: usize = 20_000;
+const MOST_STUBS: usize = 200;
+
 /// How a family of languages writes comments and definitions.
 struct Family {
     /// Language ids as clients send them.
@@ -260,11 +264,25 @@ fn is_name(c: char) -> bool {
 /// The name of the definition around a line when its body is yet to be written.
 fn stub_at(text: &Rope, family: &Family, at: usize) -> Option<String> {
     let (start, name) = definition_around(text, family, at)?;
+    is_unwritten(text, family, start).then_some(name)
+}
+
+/// The definitions of a text that are yet to be written: line (from 0) and name.
+pub(super) fn all(text: &Rope, language: &str) -> Vec<(u32, String)> {
+    let Some(family) = family(language) else { return Vec::new() };
+    let defined = |at| defined(&line(text, at), family).map(|name| (at, name));
+    let definitions = (0..text.len_lines().min(MOST_LINES)).filter_map(defined);
+    let stubs = definitions.filter(|(at, _)| is_unwritten(text, family, *at));
+    stubs.map(|(at, name)| (at as u32, name)).take(MOST_STUBS).collect()
+}
+
+/// Whether the body of the definition on a line is yet to be written.
+fn is_unwritten(text: &Rope, family: &Family, start: usize) -> bool {
     let header = line(text, start);
     let body_indent = indent(&header);
     let rest_of_header = header.rsplit_once(['{', ':']).map_or("", |(_, rest)| rest.trim());
     if header.ends_with("{}") || header.ends_with("{ }") || is_stub(rest_of_header.trim_end_matches('}')) {
-        return Some(name);
+        return true;
     }
     let mut statements = 0;
     let mut closed = false;
@@ -290,11 +308,11 @@ fn stub_at(text: &Rope, family: &Family, at: usize) -> Option<String> {
         }
         statements += 1;
         if !is_stub(words) {
-            return None;
+            return false;
         }
     }
     // Nothing between the braces is a stub; nothing after a header without a body is not.
-    (statements == 1 || (statements == 0 && closed)).then_some(name)
+    statements == 1 || (statements == 0 && closed)
 }
 
 fn is_stub(statement: &str) -> bool {
@@ -360,6 +378,16 @@ mod tests {
         stub("java", "class A {\n    int add(int a) {$0\n    }\n}\n", Some("add"));
         stub("bash", "greet() {$0\n}\n", Some("greet"));
         stub("plaintext", "def f(): pass$0", None);
+    }
+
+    #[test]
+    fn all_stubs_of_a_text() {
+        let text = Rope::from_str(
+            "class A:\n    def f(self):\n        pass\n\n    def g(self):\n        return 1\n\ndef h(): ...\n",
+        );
+        assert_eq!(all(&text, "python"), [(1, "f".to_owned()), (7, "h".to_owned())]);
+        assert!(all(&text, "plaintext").is_empty());
+        assert_eq!(all(&Rope::from_str(&"def f(): ...\n".repeat(10_000)), "python").len(), MOST_STUBS);
     }
 
     fn asked(language: &str, text: &str, expect: Option<&str>) {

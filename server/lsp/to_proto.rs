@@ -39,7 +39,7 @@ pub(super) fn text_edits(before: &str, after: &str, encoding: Encoding) -> Vec<T
         .collect()
 }
 
-fn position(position: text::Position) -> Position {
+pub(super) fn position(position: text::Position) -> Position {
     Position::new(position.line, position.column)
 }
 
@@ -156,12 +156,13 @@ pub(super) fn diagnostics(
         .collect()
 }
 
-/// From the finding's column to the end of its line. Of a document that is not open only the start is known.
+/// From the finding's column to the end of its line. Of a document that is not open the line's length and its units are
+/// unknown: the whole line.
 fn range(finding: &Finding, document: Option<&Document>, encoding: Encoding) -> Range {
     let line = finding.line.saturating_sub(1);
     let column = finding.column.saturating_sub(1);
     let Some(text) = document.and_then(|document| document.text.get_line(line as usize)) else {
-        return Range::new(Position::new(line, column), Position::new(line, column + 1));
+        return Range::new(Position::new(line, 0), Position::new(line.saturating_add(1), 0));
     };
     let text = text.to_string();
     let content = text.trim_end();
@@ -277,11 +278,14 @@ mod tests {
             };
             let range = range(&finding, Some(&document("    💡x = 1  \n")), Encoding::Utf16);
             assert_eq!((range.start.line, range.start.character, range.end.character), expect);
+            let unopened = super::range(&finding, None, Encoding::Utf16);
+            assert_eq!((unopened.start.character, unopened.end.character), (0, 0));
+            assert_eq!(unopened.end.line, unopened.start.line + 1);
         };
         check(1, 1, (0, 4, 11));
         check(1, 6, (0, 6, 11));
         check(1, 90, (0, 11, 11));
-        check(9, 3, (8, 2, 3));
+        check(9, 3, (8, 0, 0));
         check(0, 0, (0, 4, 11));
     }
 }

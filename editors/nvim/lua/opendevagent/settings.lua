@@ -45,6 +45,8 @@
 ---@field ['sandbox.warm']? integer Containers kept ready per image in use, so that a check starts at once; given up after 10 idle minutes. At most 8.
 ---@field ['context.maxTokens']? integer Tokens of workspace text a model may see in one call.
 ---@field ['context.exclude']? string[] Further files never read, sent or edited; syntax of `.gitignore`. Secrets and ignored files always are.
+---@field ['inline.stubs']? boolean A lens `Implement NAME` above each function and class that is yet to be written.
+---@field ['inline.verdict']? boolean The verdict beside an edit that was applied, e.g. `proven ✓ 42 tests`, until the next edit of the file.
 ---@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`.
 ---@field ['store.keepDays']? integer Days an ended task is kept.
 ---@field ['store.keepMiB']? integer MiB that all tasks may take; the oldest go first.
