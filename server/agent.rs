@@ -339,7 +339,7 @@ impl<'a> Work<'a> {
             .collect();
         let failures: Vec<_> = shown.iter().map(|(diff, output)| role::Failure { diff, output }).collect();
         let reply = self.ask(ask.agent, |brief| brief.propose(ask, &failures), None).await?;
-        let changes = match self.read_edits(&reply) {
+        let changes = match self.read_edits(&reply).await {
             Ok(changes) => changes,
             Err(why) => return Ok(Seen::Refused(self.masks().hide(&why))),
         };

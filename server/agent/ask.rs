@@ -1,11 +1,12 @@
 //! Asks the agents, within the budget, and reads the edits in their answers.
 
 use super::budget::{self, Tally};
+use super::mask::Masks;
 use super::task::{Asked, Stop};
 use super::{AgentOptions, EXCERPT_BYTES, Work, context, patch, role};
 use crate::event::{Finding, Kind, Note};
 use crate::model::{Agent, Call, Finish, Heard, Message, Reply, Usage, price};
-use crate::workspace::TextError;
+use crate::workspace::{Snapshot, TextError};
 use patch::FileChange;
 use std::pin::pin;
 use std::sync::Arc;
@@ -169,33 +170,41 @@ impl Work<'_> {
         context
     }
 
-    /// An answer's edits against the snapshot, or why there are none.
-    pub(super) fn read_edits(&self, reply: &Reply) -> Result<Vec<FileChange>, String> {
+    /// An answer's edits against the snapshot, or why there are none. Large answers and files take their time, so
+    /// beside the threads that wait for networks.
+    pub(super) async fn read_edits(&self, reply: &Reply) -> Result<Vec<FileChange>, String> {
         match reply.finish {
             Finish::Stop => {}
             Finish::Length => return Err("it was cut off at the length limit; answer more briefly".into()),
             _ => return Err("it did not end properly".into()),
         }
-        let masks = self.masks();
-        let blocks = patch::parse(&reply.text).map_err(|refusal| refusal.to_string())?;
-        let restored = blocks.into_iter().map(|block| block.with_texts(&|text| masks.restore(text)));
-        let blocks = restored.collect::<Result<Vec<_>, _>>()?;
-        if blocks.is_empty() {
-            return Err("it contains no edit block".into());
-        }
-        let snapshot = self.snapshot();
-        for path in blocks.iter().flat_map(patch::Block::paths) {
-            let path = patch::check_path(path).map_err(|refusal| refusal.to_string())?;
-            snapshot.may_edit(&path).map_err(|error| error.to_string())?;
-            match snapshot.text(&path) {
-                Ok(_) | Err(TextError::Missing(_)) => {}
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        let original =
-            |path: &str| snapshot.text(path).ok().map(|text| patch::Original { text: text.to_string() });
-        patch::apply(&blocks, &original).map_err(|refusal| refusal.to_string())
+        let (text, masks, snapshot) = (reply.text.clone(), self.masks().clone(), self.snapshot().clone());
+        let read = tokio::task::spawn_blocking(move || edits(&text, &masks, &snapshot)).await;
+        read.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err("the server is about to end".into()),
+        })
     }
+}
+
+fn edits(answer: &str, masks: &Masks, snapshot: &Snapshot) -> Result<Vec<FileChange>, String> {
+    let blocks = patch::parse(answer).map_err(|refusal| refusal.to_string())?;
+    let restored = blocks.into_iter().map(|block| block.with_texts(&|text| masks.restore(text)));
+    let blocks = restored.collect::<Result<Vec<_>, _>>()?;
+    if blocks.is_empty() {
+        return Err("it contains no edit block".into());
+    }
+    for path in blocks.iter().flat_map(patch::Block::paths) {
+        let path = patch::check_path(path).map_err(|refusal| refusal.to_string())?;
+        snapshot.may_edit(&path).map_err(|error| error.to_string())?;
+        match snapshot.text(&path) {
+            Ok(_) | Err(TextError::Missing(_)) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    let original =
+        |path: &str| snapshot.text(path).ok().map(|text| patch::Original { text: text.to_string() });
+    patch::apply(&blocks, &original).map_err(|refusal| refusal.to_string())
 }
 
 /// What users are told of what is heard.

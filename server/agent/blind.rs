@@ -46,7 +46,7 @@ impl Work<'_> {
     /// Whether the tests that were written are the check from now on.
     async fn write_tests(&mut self) -> Result<bool, Stop> {
         let reply = self.ask(Agent::Coder, |brief: &role::Brief| brief.tests(), None).await?;
-        let mut files = self.read_edits(&reply).map_err(Stop::Model)?;
+        let mut files = self.read_edits(&reply).await.map_err(Stop::Model)?;
         // Nothing but new tests: what exists is not theirs to change.
         files.retain(|file| file.before.is_none() && check::is_test(&file.path));
         if files.is_empty() {

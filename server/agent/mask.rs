@@ -16,7 +16,7 @@ const SECRET_NAMES: &[&str] =
     &["password", "passwd", "secret", "token", "api_key", "apikey", "access_key", "private_key"];
 
 /// The secrets of one task.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Masks {
     nonce: String,
     /// Number 1 is the first.

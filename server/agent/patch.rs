@@ -12,7 +12,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use parse::{Block, Replace, parse};
+pub use parse::{Block, Replace, Writing, parse};
 pub use path::{check_path, needs_confirmation};
 pub use place::Closest;
 pub use refusal::Refusal;

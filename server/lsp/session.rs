@@ -9,6 +9,7 @@ use super::plans::Progress;
 use super::published::{Edited, Published};
 use super::tasks::Workshop;
 use super::to_proto;
+use crate::agent::patch::Writing;
 use crate::agent::task::{Report, Stop, Task};
 use crate::config::Inline;
 use crate::dashboard::Dashboard;
@@ -81,6 +82,8 @@ pub(super) struct Entry {
     /// When progress was last reported, and how much an agent had said by then.
     pub(super) reported: Option<Instant>,
     pub(super) said: usize,
+    /// The answer that is being written.
+    pub(super) answer: Writing,
     pub(super) log: VecDeque<String>,
     pub(super) cost_usd: f64,
     pub(super) report: Option<Arc<Report>>,
@@ -162,6 +165,7 @@ impl Session {
             progress: None,
             reported: None,
             said: 0,
+            answer: Writing::default(),
             log: VecDeque::new(),
             cost_usd: 0.0,
             report: None,

@@ -4,6 +4,7 @@
 use super::Server;
 use super::outbox::{Notice, is_piece};
 use super::session::{Entry, Session};
+use crate::agent::patch::Writing;
 use crate::doctor;
 use crate::event::{Event, Kind, Phase, Stage, lines};
 use crate::sandbox::Status;
@@ -114,6 +115,7 @@ impl Entry {
         let message = match kind {
             Kind::Phase { phase, attempt, .. } => {
                 self.phase = *phase;
+                self.answer = Writing::default();
                 match attempt {
                     0 | 1 => phase_name(*phase).into(),
                     again => format!("{}, attempt {again}", phase_name(*phase)),
@@ -121,15 +123,15 @@ impl Entry {
             }
             Kind::Said { agent, text } => {
                 self.said += text.chars().count();
+                self.answer.push(text);
                 if self.reported.is_some_and(|last| last.elapsed() < BETWEEN_REPORTS) {
                     return None;
                 }
-                format!(
-                    "{}: the {} has written {} characters",
-                    phase_name(self.phase),
-                    agent.name(),
-                    self.said
-                )
+                let (phase, agent, said) = (phase_name(self.phase), agent.name(), self.said);
+                match self.answer.told() {
+                    Some(told) => format!("{phase}: the {agent} is {told} ({said} characters)"),
+                    None => format!("{phase}: the {agent} has written {said} characters"),
+                }
             }
             Kind::Waiting { agent, seconds } => lines::waiting(*agent, *seconds),
             Kind::Ended { phase, message, .. } => {

@@ -6,8 +6,11 @@
 
 mod diff;
 mod name;
+mod progress;
 
 use super::{Refusal, check_path};
+pub use progress::Writing;
+
 use diff::header;
 use name::{bare, path_in, path_in_info};
 use std::ops::Range;
