@@ -9,12 +9,12 @@ mod apply;
 mod prompt;
 mod updates;
 
+use crate::agent::Emit;
 use crate::agent::dependencies::{Consent, Wish};
 use crate::agent::task::{Report, Stop, Task};
-use crate::agent::{self, Emit};
 use crate::config::{self, Loaded};
 use crate::event::Action;
-use crate::wiring;
+use crate::wiring::{self, Connected};
 use crate::workspace::{Document, Documents};
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::v1::schema::{
@@ -271,14 +271,14 @@ impl Turn {
         task.target = asked.target;
         task.instruction = asked.instruction;
         match self.connect(&loaded) {
-            Ok(ports) => {
+            Ok(Connected { ports, journal, .. }) => {
                 let updates = Mutex::new(updates::Progress::new(task.action));
                 let turn = self.clone();
                 let emit: Emit = Arc::new(move |kind| {
                     let mut updates = updates.lock().unwrap_or_else(PoisonError::into_inner);
                     updates.of(&kind).into_iter().for_each(|update| turn.tell(update));
                 });
-                let report = agent::run(ports.clone(), task, documents, self.cancel.clone(), emit).await;
+                let report = journal.run(&ports, task, documents, self.cancel.clone(), emit).await;
                 ports.sandbox.close().await;
                 report
             }
@@ -286,7 +286,7 @@ impl Turn {
         }
     }
 
-    fn connect(&self, loaded: &Loaded) -> Result<Arc<agent::Ports>, Stop> {
+    fn connect(&self, loaded: &Loaded) -> Result<Connected, Stop> {
         let turn = self.clone();
         let consent: Consent = Arc::new(move |wish: Wish| {
             let turn = turn.clone();
@@ -295,8 +295,7 @@ impl Turn {
                 turn.may(ToolCallUpdate::new("install", fields), "Install").await
             })
         });
-        let connected = wiring::connect(loaded, None, consent).map_err(Stop::from)?;
-        Ok(connected.ports)
+        wiring::connect(loaded, None, consent).map_err(Stop::from)
     }
 
     /// The linked files as the client has them, unsaved changes and all.

@@ -10,6 +10,7 @@ mod program;
 mod replay;
 mod setup;
 mod task;
+mod tasks;
 mod worker;
 
 use crate::config::{self, Loaded};
@@ -82,9 +83,9 @@ enum Command {
     Dashboard,
     /// Run the checks of a team on this machine, until interrupted.
     Worker(worker::WorkerArgs),
-    /// Tasks of before.
+    /// Tasks of before, and what was done in them.
     #[command(subcommand)]
-    Tasks(TasksCommand),
+    Tasks(tasks::TasksCommand),
     /// The settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -142,22 +143,6 @@ struct DoctorArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum TasksCommand {
-    /// Run a recorded task again with the recorded answers; no model is asked, nothing is written.
-    Replay {
-        /// What --record has written.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// The workspace folder as it was then; default is the current one.
-        #[arg(long, value_name = "DIR")]
-        workspace: Option<PathBuf>,
-        /// Print one JSON document.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// JSON Schema of every setting.
     Schema,
@@ -187,11 +172,9 @@ pub async fn run(cli: Cli) -> u8 {
         Command::Demo(args) => demo::run(args, &load(&overrides, None)).await,
         Command::Doctor(args) => examine(args, &load(&overrides, Some(Path::new(".")))).await,
         Command::Sandbox(command) => engine::run(command, &load(&overrides, None)).await,
-        Command::Tasks(TasksCommand::Replay { file, workspace, json }) => {
-            replay::run(file, workspace, json, &overrides).await
-        }
         Command::Dashboard => dashboard::run(&overrides).await,
         Command::Worker(args) => worker::run(args, &load(&overrides, None)).await,
+        Command::Tasks(command) => Box::pin(tasks::run(command, &overrides, &load(&overrides, None))).await,
         Command::Config(ConfigCommand::Schema) => print_json(&config::schema()),
         Command::Config(ConfigCommand::Show { workspace }) => {
             show(&load(&overrides, Some(workspace.as_deref().unwrap_or(Path::new(".")))))

@@ -172,6 +172,11 @@ pub enum Kind {
         tests: Option<Tests>,
         measured: Box<Measured>,
     },
+    /// What a proposal is and what its checks showed. For the journal; clients hear of it at the end.
+    Judged {
+        verdict: Box<Verdict>,
+        diff: String,
+    },
     Found {
         path: String,
         findings: Vec<Finding>,

@@ -6,17 +6,22 @@
 //! Why files and no database: a task has one writer, so appending is all it takes to survive a `kill -9`; any number
 //! of servers share the folder; and a bundled `SQLite` would make the program 1 MiB larger (measured).
 
+pub mod audit;
 mod files;
 mod index;
+mod keep;
 mod line;
+mod witness;
 
 pub use files::Files;
+pub use keep::{Decision, Journal, again};
 pub use line::hide;
 
 use crate::model::Usage;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// One task in a list. Words are kept as text, so that a journal of another version can be read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -160,6 +165,12 @@ pub enum StoreError {
     Ambiguous { id: String, count: usize },
     #[error("{why}; {remedy}")]
     Unavailable { why: String, remedy: String },
+}
+
+/// This process, as rows name it.
+fn this_server() -> &'static str {
+    static THIS: LazyLock<String> = LazyLock::new(|| crate::sandbox::owner::Owner::this().to_string());
+    &THIS
 }
 
 impl Row {

@@ -8,7 +8,8 @@ pub use keys::{AskKey, Keys, Wanted};
 use crate::agent::dependencies::Consent;
 use crate::agent::{AgentOptions, Options, Ports};
 use crate::config::{self, Loaded, Settings, seconds};
-use crate::journal::{Files, Store};
+use crate::journal::audit::Audit;
+use crate::journal::{Files, Journal, Store};
 use crate::model::openai::{self, KeySource, OpenAi};
 use crate::model::{Agent, Model, ModelError};
 use crate::sandbox::docker::{Docker, DockerOptions};
@@ -30,6 +31,7 @@ const TEAM: &str = "team";
 pub struct Connected {
     pub ports: Arc<Ports>,
     pub keys: Arc<Keys>,
+    pub journal: Arc<Journal>,
 }
 
 /// Builds all adapters. Instant: nothing is connected before it is used.
@@ -39,7 +41,8 @@ pub struct Connected {
 pub fn connect(loaded: &Loaded, ask: Option<AskKey>, consent: Consent) -> Result<Connected, ModelError> {
     let keys = Arc::new(Keys::new(&loaded.settings, ask));
     let model = Arc::new(model(&loaded.settings, keys.clone())?);
-    Ok(Connected { ports: Arc::new(ports(loaded, model, consent)), keys })
+    let journal = Arc::new(journal(&loaded.settings));
+    Ok(Connected { ports: Arc::new(ports(loaded, model, consent)), keys, journal })
 }
 
 /// The ports around a model of one's own, e.g. a replayed one.
@@ -86,13 +89,20 @@ pub fn team_key() -> Option<SecretString> {
     std::env::var(team::KEY_ENV).ok().map(SecretString::from)
 }
 
-/// Where tasks are kept. Nothing is opened before it is used.
-pub fn store(settings: &Settings) -> Arc<dyn Store> {
-    let folder = match &settings.store.url {
+/// Where tasks are kept, and the audit log beside them. Nothing is opened before it is used.
+pub fn journal(settings: &Settings) -> Journal {
+    let store = &settings.store;
+    let state = match &store.url {
         Some(url) if !config::is_redis(url) => Some(PathBuf::from(url)),
         _ => config::base_directory("XDG_STATE_HOME", ".local/state").map(|state| state.join("opendevagent")),
     };
-    Arc::new(Files::new(folder.map(|folder| folder.join("journal")).unwrap_or_default()))
+    let tasks = Files::new(state.as_ref().map(|state| state.join("journal")).unwrap_or_default());
+    Journal::new(Arc::new(tasks), Audit::new(state.unwrap_or_default()), store.keep_days, store.keep_mib)
+}
+
+/// The tasks alone, to look at.
+pub fn store(settings: &Settings) -> Arc<dyn Store> {
+    journal(settings).store
 }
 
 /// # Errors

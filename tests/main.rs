@@ -12,6 +12,7 @@ mod editor;
 mod editors;
 mod fuzz;
 mod hostile;
+mod journal;
 mod languages;
 mod lsp;
 mod model;

@@ -3,7 +3,7 @@
 use super::check::{self, Check, Observation};
 use super::patch::FileChange;
 use super::pipeline::Seen;
-use super::{Attempt, Work};
+use super::{Attempt, Work, report};
 use crate::event::{Action, Kind, Measured, Note, Phase, Stage};
 use crate::sandbox::{Outcome, SandboxError, Status};
 use crate::verdict::{Level, Verdict};
@@ -91,6 +91,8 @@ impl Work<'_> {
                     self.note(Note::Warning, missing.message.clone());
                 }
                 let failure = shown.signature();
+                let told = Box::new(verdict.clone());
+                (self.emit)(Kind::Judged { verdict: told, diff: report::shown_diff(&changes) });
                 self.attempts.push(Attempt { changes, verdict, without, shown });
                 Seen::Judged { level, failure }
             }

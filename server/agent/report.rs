@@ -227,11 +227,12 @@ fn record(change: &FileChange) -> EditRecord {
 }
 
 /// The first lines of a diff, no more than are kept of a run's output.
-fn beginning(diff: &str) -> String {
+pub(super) fn shown_diff(changes: &[FileChange]) -> String {
+    let diff = diff(changes);
     if diff.len() <= MAX_SHOWN {
-        return diff.to_owned();
+        return diff;
     }
-    let lines = head(diff, MAX_SHOWN).rfind('\n').map_or(0, |at| at + 1);
+    let lines = head(&diff, MAX_SHOWN).rfind('\n').map_or(0, |at| at + 1);
     format!("{}… cut here\n", &diff[..lines])
 }
 
@@ -241,6 +242,6 @@ fn round(index: usize, attempt: &Attempt) -> Round {
         level: attempt.verdict.level,
         reason: attempt.verdict.reason.clone(),
         files: attempt.changes.iter().map(|change| change.path.clone()).collect(),
-        diff: beginning(&diff(&attempt.changes)),
+        diff: shown_diff(&attempt.changes),
     }
 }

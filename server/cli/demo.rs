@@ -75,7 +75,7 @@ async fn ask(ports: &Arc<Ports>, action: Action, root: &Path, plan: Option<Strin
     if action == Action::Plan {
         wanted.instruction = Some("Find out why the tests of this file fail, and plan the repair.".into());
     }
-    task::watch(ports.clone(), wanted, Watcher::None).await
+    task::watch(ports.clone(), wanted, Watcher::None, None).await
 }
 
 fn finish(args: &DemoArgs, report: &Report) -> u8 {

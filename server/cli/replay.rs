@@ -1,10 +1,13 @@
 //! `opendevagent tasks replay`: a recorded task once more, without asking a model; and what a recording holds of it.
 
-use super::{TaskArgs, complain, task, usage};
+use super::{TaskArgs, complain, print_json, setup, task, usage};
 use crate::agent::task::Task;
 use crate::config::Loaded;
 use crate::event::{Action, Kind};
+use crate::journal::{self, Record};
+use crate::model::Model as _;
 use crate::model::replay::{Replay, Transcript};
+use crate::wiring;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -30,12 +33,6 @@ pub(super) fn header(task: &Task, args: &TaskArgs, loaded: &Loaded) -> Value {
 
 /// Runs the task that `path` holds. Nothing is written.
 pub(super) async fn run(path: PathBuf, workspace: Option<PathBuf>, json: bool, overrides: &Value) -> u8 {
-    if !path.exists() {
-        return usage(&format!(
-            "there is no file {}, and tasks are not kept yet; give a file that --record has written",
-            path.display()
-        ));
-    }
     let header = match Replay::open(&path) {
         Ok(replay) => replay.header().clone(),
         Err(error) => return usage(&error.to_string()),
@@ -60,6 +57,63 @@ pub(super) async fn run(path: PathBuf, workspace: Option<PathBuf>, json: bool, o
         replay: Some(path),
     };
     task::run(action, args, overrides).await
+}
+
+/// Runs a task of the journal once more, with the answers that it had. Nothing is written.
+pub(super) async fn again(record: &Record, workspace: Option<PathBuf>, json: bool, overrides: &Value) -> u8 {
+    let row = &record.row;
+    let root = workspace.unwrap_or_else(|| PathBuf::from(&row.workspace));
+    if !root.is_dir() {
+        return usage(&format!(
+            "{} is no folder; name the task's workspace with --workspace",
+            root.display()
+        ));
+    }
+    let Some(task) = journal::again(&record.asked, root.canonicalize().unwrap_or(root)) else {
+        return usage(&format!("the journal does not say what task {} was to do", row.id));
+    };
+    let replay = match Replay::from_str(&format!("task {}", row.id), &transcript(record)) {
+        Ok(replay) => replay,
+        Err(error) => return usage(&error.to_string()),
+    };
+    complain(&format!("Warning: {}", replay.describe()));
+    let loaded = super::load(overrides, Some(&task.root));
+    let ports = Arc::new(wiring::ports(&loaded, Arc::new(replay), setup::consent()));
+    ports.sandbox.sweep().await;
+    let report = task::watch(ports, task, Watcher::Compare(Mutex::new(checks(record))), None).await;
+    if json {
+        print_json(&report);
+    } else {
+        task::show(&report, false);
+    }
+    report.exit_code()
+}
+
+/// The answers of a record, as a transcript has them.
+fn transcript(record: &Record) -> String {
+    let answered = record.rounds.iter().filter(|round| round.reply.is_some());
+    let lines = answered.map(|round| {
+        let reply = json!({
+            "text": round.reply,
+            "finish": round.finish,
+            "model": round.model,
+            "usage": round.usage,
+        });
+        json!({"agent": round.agent, "model": round.model, "reply": reply}).to_string() + "\n"
+    });
+    lines.collect()
+}
+
+/// What the checks of a record showed, as [`Watcher`] compares it.
+fn checks(record: &Record) -> VecDeque<Value> {
+    let all = record.before.iter().chain(record.rounds.iter().flat_map(|round| &round.checks));
+    let checks = all.cloned().map(|mut check| {
+        if let Some(check) = check.as_object_mut() {
+            check.retain(|name, _| name != "at" && name != "measured");
+        }
+        check
+    });
+    checks.collect()
 }
 
 /// Who follows a task beside the terminal.

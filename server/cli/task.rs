@@ -7,6 +7,7 @@ use crate::agent::task::{Plan, Report, Stop, Target, Task};
 use crate::agent::{self, Emit, Ports, plan};
 use crate::config::Loaded;
 use crate::event::{Action, Kind, lines};
+use crate::journal::{Decision, Journal};
 use crate::model::replay::{Recorder, Replay, Transcript};
 use crate::model::{Model, ModelError, Unasked, price};
 use crate::verdict::Level;
@@ -34,12 +35,15 @@ pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8
         }
     };
     ports.sandbox.sweep().await;
-    let mut report = watch(ports, task, watcher).await;
+    // What is replayed is kept already, and what asks no model is no task.
+    let is_task = args.replay.is_none() && !args.show_context;
+    let journal = is_task.then(|| Arc::new(wiring::journal(&loaded.settings)));
+    let mut report = watch(ports, task, watcher, journal.as_ref()).await;
     if args.show_context {
         return show_context(&report, args.json);
     }
-    if args.apply {
-        write(&root, &mut report);
+    if args.apply && write(&root, &mut report) {
+        decided(journal.as_ref(), &report).await;
     }
     if args.json {
         print_json(&report);
@@ -132,7 +136,12 @@ fn model(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<(Arc<dyn M
 }
 
 /// Runs a task with its progress on standard error, until it ends or is interrupted.
-pub(super) async fn watch(ports: Arc<Ports>, task: Task, watcher: Watcher) -> Report {
+pub(super) async fn watch(
+    ports: Arc<Ports>,
+    task: Task,
+    watcher: Watcher,
+    journal: Option<&Arc<Journal>>,
+) -> Report {
     let emit: Emit = Arc::new(move |kind: Kind| {
         watcher.see(&kind);
         if let Some(line) = lines::line(&kind) {
@@ -147,32 +156,52 @@ pub(super) async fn watch(ports: Arc<Ports>, task: Task, watcher: Watcher) -> Re
             cancel.cancel();
         }
     });
-    let report = agent::run(ports.clone(), task, Documents::default(), cancel, emit).await;
+    let documents = Documents::default();
+    let report = match journal {
+        Some(journal) => {
+            for news in journal.store.news().await {
+                complain(&format!("Warning: {news}"));
+            }
+            journal.run(&ports, task, documents, cancel, emit).await
+        }
+        None => agent::run(ports.clone(), task, documents, cancel, emit).await,
+    };
     watcher.abort();
     ports.sandbox.close().await;
     report
 }
 
-/// Writes the proposal, or says in the report why not.
-fn write(root: &Path, report: &mut Report) {
+async fn decided(journal: Option<&Arc<Journal>>, report: &Report) {
+    let Some(journal) = journal else { return };
+    if let Err(why) = journal.decided(report, Decision::Applied).await {
+        complain(&format!("Warning: that it was applied is not kept: {why}"));
+    }
+}
+
+/// Writes the proposal, or says in the report why not. Whether it was written.
+fn write(root: &Path, report: &mut Report) -> bool {
     if report.proposal.changes.is_empty() || report.stop.is_some() {
-        return;
+        return false;
     }
     if report.verdict.as_ref().is_some_and(|verdict| verdict.level == Level::Failing) {
         complain("Warning: nothing was written: the proposal fails its check");
-        return;
+        return false;
     }
     match apply::write(root, &report.proposal) {
-        Ok(()) => complain(&format!("{} files written", report.edits.len())),
+        Ok(()) => {
+            complain(&format!("{} files written", report.edits.len()));
+            true
+        }
         Err(stop) => {
             complain(&format!("opendevagent: {stop}"));
             report.error = Some(stop.to_string());
             report.stop = Some(stop);
+            false
         }
     }
 }
 
-fn show(report: &Report, applied: bool) {
+pub(super) fn show(report: &Report, applied: bool) {
     if let Some(text) = &report.text
         && report.edits.is_empty()
     {

@@ -46,6 +46,10 @@ fn hidden(kind: Kind) -> Kind {
             measured.output = redact(&measured.output);
             Kind::Ran { stage, status, exit_code, tests, measured }
         }
+        Kind::Judged { mut verdict, diff } => {
+            hide_in_verdict(&mut verdict);
+            Kind::Judged { verdict, diff: redact(&diff) }
+        }
         Kind::Ended { phase, mut verdict, message, stop, quiet } => {
             if let Some(verdict) = &mut verdict {
                 hide_in_verdict(verdict);

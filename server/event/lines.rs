@@ -26,7 +26,11 @@ pub fn line(kind: &Kind) -> Option<String> {
         Kind::Waiting { agent, seconds } if *seconds > 0 && *seconds % BETWEEN_WAITS == 0 => {
             Some(waiting(*agent, *seconds))
         }
-        Kind::Said { .. } | Kind::Waiting { .. } | Kind::Found { .. } | Kind::Usage { .. } => None,
+        Kind::Said { .. }
+        | Kind::Waiting { .. }
+        | Kind::Judged { .. }
+        | Kind::Found { .. }
+        | Kind::Usage { .. } => None,
     }
 }
 

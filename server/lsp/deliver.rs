@@ -10,6 +10,7 @@ use crate::agent::patch::FileChange;
 use crate::agent::task::{Report, State, Stop, Task};
 use crate::config::quiet::is_within;
 use crate::event::{Action, Phase};
+use crate::journal::Decision;
 use crate::text;
 use crate::verdict::Level;
 use serde_json::{Value, json};
@@ -135,13 +136,24 @@ impl Server {
     }
 
     pub(super) fn discard(&self, id: &str) {
-        let mut session = self.session();
-        if let Some(entry) = session.tasks.get_mut(id).filter(|entry| entry.offer == Offer::Standing) {
-            entry.offer = Offer::Discarded;
+        if self.move_offer(id, Offer::Standing, Offer::Discarded) {
+            self.decided(id, Decision::Discarded);
         }
-        self.clear_findings(session, id);
+        self.clear_findings(self.session(), id);
         self.note(id, "Discarded".into());
         self.step_is(id, State::Open);
+    }
+
+    /// Has the journal write down what became of a proposal.
+    fn decided(&self, id: &str, decision: Decision) {
+        let Some((task, report)) = self.ended(id) else { return };
+        let Ok(workshop) = self.workshop(&task.root) else { return };
+        let server = self.clone();
+        self.work.spawn(async move {
+            if let Err(why) = workshop.connected.journal.decided(&report, decision).await {
+                server.note(&report.task, format!("not written down: {why}"));
+            }
+        });
     }
 
     /// Applies a standing proposal, or tells why not. A second call meanwhile does nothing.
@@ -153,6 +165,7 @@ impl Server {
         match self.try_apply(&task, &report).await {
             Ok(message) => {
                 self.move_offer(id, Offer::Applying, Offer::Applied);
+                self.decided(id, Decision::Applied);
                 let mut session = self.session();
                 if report.verdict.as_ref().is_some_and(|verdict| verdict.level > Level::Failing)
                     && let Some(key) = session.tasks.get(id).map(|entry| entry.key.clone())
@@ -165,6 +178,7 @@ impl Server {
             }
             Err(Refusal::Stale(why)) => {
                 self.move_offer(id, Offer::Applying, Offer::Discarded);
+                self.decided(id, Decision::Stale);
                 self.note(id, format!("Not applied: {why}"));
                 self.step_is(id, State::Open);
                 self.offer_again(id, task, &why).await;

@@ -48,7 +48,8 @@ impl Server {
         for key in &changed {
             self.publish(&session, key);
         }
-        if events && let Some(entry) = session.tasks.get_mut(task) {
+        let for_clients = events && !matches!(kind, Kind::Judged { .. });
+        if for_clients && let Some(entry) = session.tasks.get_mut(task) {
             self.tell(entry, kind);
         }
         drop(session);

@@ -4,10 +4,11 @@ use super::Server;
 use super::capabilities::Editor;
 use super::from_proto::{self, Arguments, wrong};
 use super::session::Offer;
+use crate::agent::Emit;
 use crate::agent::task::{Report, Stop, Target, Task};
-use crate::agent::{self, Emit};
 use crate::config::Loaded;
 use crate::event::{Action, Kind, Note};
+use crate::journal::Journal;
 use crate::wiring::{self, AskKey, Connected};
 use crate::workspace::Documents;
 use secrecy::SecretString;
@@ -98,9 +99,21 @@ impl Server {
                 }
             })
         };
-        let report = agent::run(workshop.connected.ports.clone(), task, documents, cancel, emit).await;
+        let connected = &workshop.connected;
+        self.tell_news(connected.journal.clone());
+        let report = connected.journal.run(&connected.ports, task, documents, cancel, emit).await;
         drop(slot);
         report
+    }
+
+    /// Tells which tasks of servers that are gone were interrupted.
+    fn tell_news(&self, journal: Arc<Journal>) {
+        let server = self.clone();
+        self.work.spawn(async move {
+            for news in journal.store.news().await {
+                server.warn(format!("OpenDevAgent: {news}"));
+            }
+        });
     }
 
     fn finish(&self, report: Report) {

@@ -35,7 +35,10 @@ fn a_recorded_task_runs_again_without_a_model() {
 #[test]
 fn what_cannot_be_replayed_says_why() {
     let workspace = PYTHON.workspace().no_sandbox();
-    workspace.run(&["tasks", "replay", "018f-no-journal"]).exits(2).says("tasks are not kept yet");
+    workspace
+        .run(&["tasks", "replay", "018f-no-journal"])
+        .exits(2)
+        .says("there is no task \"018f-no-journal\"");
     workspace.write("t.jsonl", "{}\n");
     workspace.run(&["tasks", "replay", "t.jsonl"]).exits(2).says("line 1 is no line of a transcript");
     workspace.write("t.jsonl", "\n");

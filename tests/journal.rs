@@ -1,0 +1,211 @@
+//! Tasks outlive their program: killed at any moment, two at once, on a disk that is full or broken.
+
+use crate::e2e::PYTHON;
+use crate::model_server::{Answer, ModelServer};
+use crate::support::{KEY, Workspace, containers_of, docker};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn tasks(workspace: &Workspace) -> Vec<Value> {
+    let listed = workspace.run(&["tasks", "list", "--limit", "0", "--json"]).exits(0).json();
+    listed["tasks"].as_array().cloned().unwrap_or_default()
+}
+
+fn show(workspace: &Workspace, id: &str) -> Value {
+    workspace.run(&["tasks", "show", id, "--json"]).exits(0).json()
+}
+
+fn state(workspace: &Workspace) -> PathBuf {
+    workspace.home().join(".local/state/opendevagent")
+}
+
+fn id(task: &Value) -> &str {
+    task["task"].as_str().unwrap_or_default()
+}
+
+/// An answer that does not fit, then one that does: two calls.
+fn stubborn() -> ModelServer {
+    let nowhere = PYTHON.answer("    return a").replace(PYTHON.bug, "    return nowhere");
+    ModelServer::saying([nowhere, PYTHON.answer(PYTHON.repair)])
+}
+
+#[test]
+fn a_task_is_listed_shown_exported_and_replayed() {
+    let server = stubborn();
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    let report = workspace.run(&["fix", "gcd.py:4", "-m", "repair gcd", "--apply", "--json"]).exits(1).json();
+    let all = tasks(&workspace);
+    assert_eq!((all.len(), &all[0]["task"], &all[0]["action"]), (1, &report["task"], &"fix".into()));
+    assert_eq!((&all[0]["decision"], &all[0]["phase"]), (&"applied".into(), &report["phase"]));
+    let record = show(&workspace, id(&all[0]));
+    let rounds = record["rounds"].as_array().cloned().unwrap_or_default();
+    assert_eq!(rounds.len(), server.requests().len());
+    for round in &rounds {
+        assert_eq!(
+            (&round["finish"], round["files"][0].as_str()),
+            (&"stop".into(), Some("gcd.py")),
+            "{round:#}"
+        );
+        assert_eq!(round["prompt_sha256"].as_str().map(str::len), Some(64));
+    }
+    assert_eq!(record["row"]["usage"]["cost_usd"], report["usage"]["cost_usd"]);
+    assert_eq!(record["report"]["edits"], report["edits"]);
+    // By the beginning of its id, on the text as it was.
+    workspace.write("gcd.py", PYTHON.before());
+    let asked = server.requests().len();
+    let again = workspace.run(&["tasks", "replay", &id(&all[0])[..30], "--json"]);
+    assert_eq!(again.json()["edits"], report["edits"], "{again}");
+    assert_eq!(server.requests().len(), asked, "no model is asked");
+    assert_eq!(workspace.read("gcd.py"), PYTHON.before(), "nothing is written");
+    assert_eq!(tasks(&workspace).len(), 1, "a replay is no new task");
+    let exported = workspace.run(&["tasks", "export", id(&all[0])]).exits(0);
+    assert_eq!(exported.json()["row"], record["row"]);
+    for file in
+        [exported.stdout, std::fs::read_to_string(state(&workspace).join("audit.jsonl")).expect("it is kept")]
+    {
+        assert!(!file.contains(KEY), "{file}");
+    }
+    workspace.run(&["tasks", "list", "--phase", "running"]).exits(0).says("no such task");
+    workspace.run(&["tasks", "show", "zzz"]).exits(2).says("there is no task");
+}
+
+#[test]
+fn the_audit_log_shows_that_it_was_changed() {
+    let server = ModelServer::always(PYTHON.answer(PYTHON.repair));
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    workspace.run(&["fix", "gcd.py:4", "-m", "repair gcd", "--apply"]).exits(1);
+    let audit = workspace.run(&["tasks", "audit", "--json"]).exits(0).json();
+    let deeds: Vec<&str> =
+        audit.as_array().into_iter().flatten().filter_map(|line| line["deed"].as_str()).collect();
+    assert_eq!(deeds, ["container_run", "container_refused", "model_called", "edit_applied"]);
+    let sent: usize = server.requests()[0].prompt().len();
+    assert_eq!((&audit[2]["bytes"], &audit[2]["files"][0]), (&sent.into(), &"gcd.py".into()));
+    assert_eq!(audit[3]["edits"][0]["path"], "gcd.py");
+    workspace.run(&["tasks", "audit", "--verify"]).exits(0).says("4 lines");
+    let path = state(&workspace).join("audit.jsonl");
+    let text = std::fs::read_to_string(&path).expect("it is kept");
+    std::fs::write(&path, text.replace("gcd.py", "gcd.pi")).expect("it can be written");
+    let verified = workspace.run(&["tasks", "audit", "--verify", "--json"]).exits(1).json();
+    assert_eq!(verified["ok"], false);
+}
+
+#[test]
+fn two_programs_share_one_journal() {
+    let server = ModelServer::always("It divides.".to_owned());
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    let start = |_| workspace.start(&["explain", "gcd.py", "--json"]);
+    let ended: Vec<Value> =
+        (0..6).map(start).collect::<Vec<_>>().into_iter().map(|one| one.wait().exits(0).json()).collect();
+    let mut expected: Vec<&str> = ended.iter().map(id).collect();
+    expected.sort_unstable_by(|a, b| b.cmp(a));
+    let all = tasks(&workspace);
+    assert_eq!(all.iter().map(id).collect::<Vec<_>>(), expected);
+    assert!(all.iter().all(|task| task["phase"] == "complete" && task["interrupted"] == false));
+    workspace.run(&["tasks", "audit", "--verify"]).exits(0).says("6 lines");
+}
+
+#[test]
+fn a_running_task_is_cancelled_from_elsewhere() {
+    let server = ModelServer::always(Answer::Stall("I am".into()));
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    let running = workspace.start(&["explain", "gcd.py"]);
+    server.wait_for_requests(1);
+    let all = tasks(&workspace);
+    assert_eq!((&all[0]["ended"], &all[0]["phase"]), (&Value::Null, &"planning".into()));
+    workspace.run(&["tasks", "cancel", id(&all[0])]).exits(0).says("is asked to end");
+    running.wait().exits(130);
+    assert_eq!(tasks(&workspace)[0]["phase"], "cancelled");
+    workspace.run(&["tasks", "cancel", id(&all[0])]).exits(2).says("has ended already");
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_told_once_and_the_task_goes_on() {
+    let server = stubborn();
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    // A file where the folder should be: nobody can write below it, not even root.
+    std::fs::create_dir_all(workspace.home()).expect("a folder can be made");
+    let blocked = workspace.home().join("blocked");
+    std::fs::write(&blocked, "").expect("a file can be written");
+    let workspace = workspace.set("OPENDEVAGENT_STORE_URL", blocked.display().to_string());
+    let ended = workspace.run(&["fix", "gcd.py:4", "-m", "repair gcd", "--json"]);
+    assert_eq!(ended.json()["edits"][0]["path"], "gcd.py", "{ended}");
+    assert_eq!(ended.stderr.matches("is not kept").count(), 1, "{ended}");
+    workspace.run(&["tasks", "list"]).exits(2).says("make the folder writable");
+}
+
+#[test]
+fn a_damaged_journal_is_moved_aside_and_work_goes_on() {
+    let server = ModelServer::always("It divides.".to_owned());
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    workspace.run(&["explain", "gcd.py"]).exits(0);
+    let first = tasks(&workspace);
+    let journal = state(&workspace).join("journal");
+    std::fs::write(journal.join("index"), [0; 4096]).expect("it can be written");
+    std::fs::write(journal.join("tasks/0000-broken.jsonl"), [7; 4096]).expect("it can be written");
+    let ended = workspace.run(&["explain", "gcd.py"]).exits(0);
+    assert!(ended.stderr.contains("was damaged and is made anew"), "{ended}");
+    assert!(ended.stderr.contains("a task could not be read"), "{ended}");
+    let all = tasks(&workspace);
+    assert_eq!((all.len(), id(&all[1])), (2, id(&first[0])));
+    assert_eq!(std::fs::read_dir(journal.join("damaged")).expect("it is there").count(), 2);
+}
+
+/// How many programs are killed.
+fn kills() -> u32 {
+    std::env::var("OPENDEVAGENT_KILLS").ok().and_then(|number| number.parse().ok()).unwrap_or(12)
+}
+
+#[test]
+fn what_was_answered_outlives_a_kill_at_any_moment() {
+    let with_docker = docker();
+    let mut owners = Vec::new();
+    let server = stubborn_for_ever();
+    let workspace = PYTHON.workspace().model(&server);
+    let workspace = if with_docker { workspace } else { workspace.no_sandbox() };
+    let most = if with_docker { 4000 } else { 400 };
+    for _ in 0..kills() {
+        workspace.write("gcd.py", PYTHON.before());
+        let running = workspace.start(&["fix", "gcd.py:4", "-m", "repair gcd", "--apply"]);
+        owners.push(running.id());
+        std::thread::sleep(Duration::from_millis(fastrand::u64(..most)));
+        // Killed, so that it has no time to clean up.
+        drop(running);
+        let text = workspace.read("gcd.py");
+        assert!(text == PYTHON.before() || text == PYTHON.after(), "all or nothing:\n{text}");
+    }
+    // A round is finished when the next call of its task is made.
+    let all = tasks(&workspace);
+    let mut asked = 0;
+    for task in &all {
+        assert!(task["ended"].is_number(), "nothing runs any more: {task:#}");
+        let record = show(&workspace, id(task));
+        assert_eq!(record["damaged"], 0, "{record:#}");
+        let rounds = record["rounds"].as_array().cloned().unwrap_or_default();
+        asked += rounds.len();
+        for round in rounds.iter().take(rounds.len().saturating_sub(1)) {
+            assert!(round["reply"].is_string(), "a finished round is there: {record:#}");
+        }
+        if task["interrupted"] == true {
+            assert!(task["message"].as_str().is_some_and(|told| told.contains("spent")), "{task:#}");
+        }
+    }
+    assert!(server.requests().len() <= asked, "{} calls, {asked} written down", server.requests().len());
+    let verified = workspace.run(&["tasks", "audit", "--verify", "--json"]).exits(0).json();
+    assert!(verified["lines"].as_u64() >= Some(server.requests().len() as u64), "{verified}");
+    if with_docker {
+        workspace.run(&["sandbox", "prune"]).exits(0);
+        let left: Vec<String> = owners.into_iter().flat_map(containers_of).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// [`stubborn`], again and again.
+fn stubborn_for_ever() -> ModelServer {
+    let nowhere = PYTHON.answer("    return a").replace(PYTHON.bug, "    return nowhere");
+    let mut calls = 0;
+    ModelServer::start(move |_| {
+        calls += 1;
+        if calls % 2 == 0 { PYTHON.answer(PYTHON.repair).into() } else { nowhere.clone().into() }
+    })
+}
