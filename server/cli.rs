@@ -6,6 +6,7 @@ mod apply;
 mod dashboard;
 mod demo;
 mod engine;
+mod models;
 mod program;
 mod replay;
 mod setup;
@@ -86,6 +87,8 @@ enum Command {
     /// Tasks of before, and what was done in them.
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
+    /// What the model server serves: ids, room and prices.
+    Models(models::ModelsArgs),
     /// The settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -175,6 +178,7 @@ pub async fn run(cli: Cli) -> u8 {
         Command::Dashboard => dashboard::run(&overrides).await,
         Command::Worker(args) => worker::run(args, &load(&overrides, None)).await,
         Command::Tasks(command) => Box::pin(tasks::run(command, &overrides, &load(&overrides, None))).await,
+        Command::Models(args) => models::run(args, &load(&overrides, None)).await,
         Command::Config(ConfigCommand::Schema) => print_json(&config::schema()),
         Command::Config(ConfigCommand::Show { workspace }) => {
             show(&load(&overrides, Some(workspace.as_deref().unwrap_or(Path::new(".")))))

@@ -1,6 +1,7 @@
 //! What a language model is asked ([`Call`]) and what it answers ([`Reply`]), free of HTTP.
 
 pub mod catalog;
+pub mod list;
 pub mod openai;
 pub mod price;
 pub mod redact;
@@ -8,6 +9,7 @@ pub mod replay;
 pub mod sse;
 
 use futures_util::future::BoxFuture;
+use price::Price;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -23,7 +25,12 @@ pub trait Model: Send + Sync {
     /// One line about the server, when it can be reached and takes the key.
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>>;
 
-    /// The room `model` has, where a server on this machine says so; it may be asked before every call.
+    /// What a token of `model` costs, as far as is known. Instant.
+    fn price(&self, model: &str) -> Option<Price> {
+        price::per_token(model)
+    }
+
+    /// The room `model` has, where the server said so.
     fn window<'a>(&'a self, _model: &'a str) -> BoxFuture<'a, Option<Window>> {
         Box::pin(std::future::ready(None))
     }
@@ -54,7 +61,7 @@ impl Model for Unasked {
     }
 }
 
-/// What fits into a call of a model on this machine.
+/// What fits into a call of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// e.g. `Ollama`.
@@ -63,6 +70,9 @@ pub struct Window {
     pub tokens: u32,
     /// What does not fit is left out without a word (Ollama).
     pub truncates: bool,
+    /// As a list of models has it; else as the server on this machine runs the model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listed: bool,
 }
 
 /// The three agents. Each has its own model, temperature and fallbacks.
@@ -126,6 +136,8 @@ pub enum Heard<'a> {
     Retry { why: String, after: Duration },
     /// `from` failed; `to` is asked now.
     Fallback { from: &'a str, to: &'a str, why: String },
+    /// The server's list of models is known and lacks this one; it is asked all the same. Told once.
+    Unlisted { model: &'a str, server: &'a str, meant: Option<&'a str> },
     /// The server itself let another model answer.
     StoodIn { asked: &'a str, by: &'a str },
     /// What a request cost that came to nothing.

@@ -9,6 +9,7 @@ pub mod language;
 pub mod owner;
 pub mod setup;
 pub mod team;
+pub mod tool;
 mod view;
 
 use crate::workspace::Snapshot;

@@ -3,7 +3,7 @@
 
 mod keys;
 
-pub use keys::{AskKey, Keys, Wanted};
+pub use keys::{AskKey, Keys, Wanted, guard_environment};
 
 use crate::agent::dependencies::Consent;
 use crate::agent::{AgentOptions, Options, Ports};
@@ -66,6 +66,8 @@ pub fn model(settings: &Settings, keys: Arc<dyn KeySource>) -> Result<OpenAi, Mo
         max_hint: seconds(limits.max_hint_seconds),
         requests_per_minute: limits.requests_per_minute,
         concurrent: limits.concurrent_calls as usize,
+        lists: config::base_directory("XDG_CACHE_HOME", ".cache")
+            .map(|folder| folder.join("opendevagent/models")),
     })
 }
 

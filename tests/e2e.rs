@@ -8,6 +8,7 @@ mod fix;
 mod generate;
 mod humaneval;
 mod interrupt;
+mod models;
 mod nvim;
 mod privacy;
 mod refusals;

@@ -24,6 +24,7 @@ mod redis;
 mod sandbox;
 mod secrets;
 mod setup;
+mod stalled;
 mod support;
 mod team;
 mod tidy;

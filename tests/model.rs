@@ -69,6 +69,7 @@ fn options(base_url: &str, keys: &[&'static str]) -> Options {
         max_hint: Duration::from_secs(30),
         requests_per_minute: 100,
         concurrent: 4,
+        lists: None,
     }
 }
 
@@ -104,6 +105,7 @@ async fn ask_with(server: Server, options: Options, call: Call) -> Outcome {
     let mut ear = |piece: Heard<'_>| match piece {
         Heard::Text(text) => heard.push(text.to_owned()),
         Heard::Retry { why, .. } => heard.push(format!("[retry: {why}]")),
+        Heard::Unlisted { model, meant, .. } => heard.push(format!("[no {model}, {meant:?}?]")),
         Heard::StoodIn { asked, by } => heard.push(format!("[{by} for {asked}]")),
         Heard::Lost(usage) => lost += usage,
         Heard::Fallback { from, to, why } => heard.push(format!("[{from} -> {to}: {why}]")),

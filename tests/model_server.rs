@@ -60,7 +60,7 @@ impl Request {
 }
 
 /// Names with values.
-type Headers = Vec<(String, String)>;
+pub type Headers = Vec<(String, String)>;
 type Script = Box<dyn FnMut(&Request) -> Answer + Send>;
 
 /// What the connections share.
@@ -70,12 +70,16 @@ struct Shared {
     script: Mutex<Script>,
     /// The only key that is taken; none: all are.
     key: Option<String>,
+    /// What it says that it serves.
+    models: Mutex<String>,
 }
 
 #[derive(Default)]
 struct Seen {
     requests: Vec<Request>,
     hung_up: usize,
+    /// Questions for what it serves.
+    lists: Vec<Headers>,
 }
 
 /// The server; its threads end with the process.
@@ -103,6 +107,7 @@ impl ModelServer {
             changed: Condvar::new(),
             script: Mutex::new(Box::new(script)),
             key,
+            models: Mutex::new(json!({"data": []}).to_string()),
         });
         let server = Self { address, shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
@@ -130,6 +135,16 @@ impl ModelServer {
         Self::saying([answer])
     }
 
+    /// From now on this is the answer to the question what it serves.
+    pub fn serves(&self, models: &impl ToString) {
+        *lock(&self.shared.models) = models.to_string();
+    }
+
+    /// The headers of every such question so far.
+    pub fn lists(&self) -> Vec<Headers> {
+        lock(&self.shared.seen).lists.clone()
+    }
+
     /// The value for `model.baseUrl`.
     pub fn url(&self) -> String {
         format!("http://{}/v1", self.address)
@@ -143,6 +158,11 @@ impl ModelServer {
     /// Waits until `count` calls have arrived.
     pub fn wait_for_requests(&self, count: usize) {
         self.wait(|seen| seen.requests.len() >= count, "a call");
+    }
+
+    /// How many connections clients have closed before their answers were complete.
+    pub fn hung_up(&self) -> usize {
+        lock(&self.shared.seen).hung_up
     }
 
     /// Waits until a client has closed a connection before its answer was complete.
@@ -174,7 +194,11 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         return;
     }
     if line.starts_with("GET ") {
-        let _ = respond(&mut stream, 200, "application/json", json!({"data": []}).to_string().as_bytes());
+        let models = lock(&shared.models).clone();
+        if line.contains("/models ") {
+            lock(&shared.seen).lists.push(request.headers);
+        }
+        let _ = respond(&mut stream, 200, "application/json", models.as_bytes());
         return;
     }
     lock(&shared.seen).requests.push(request.clone());

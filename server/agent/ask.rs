@@ -27,14 +27,15 @@ impl Work<'_> {
         let room = self.room(&options.model).await;
         let (messages, stable) = self.brief(prompt, room.files).await;
         let prompt = messages.iter().map(|message| price::tokens(&message.content)).sum();
-        let models: Vec<_> =
-            std::iter::once(&options.model).chain(&options.fallbacks).map(String::as_str).collect();
+        let models = std::iter::once(&options.model).chain(&options.fallbacks);
+        let prices: Vec<_> = models.filter_map(|model| self.ports.model.price(model)).collect();
         let limit = &self.ports.options;
         let usd = self.task.usd.unwrap_or(limit.usd_per_task);
         let max_tokens =
-            budget::answer_tokens(limit.tokens_per_task, usd, &self.spent.total, prompt, &models)
+            budget::answer_tokens(limit.tokens_per_task, usd, &self.spent.total, prompt, &prices)
                 .map_err(Stop::Budget)?;
-        let tally = Arc::new(Tally::of(Call {
+        let price = self.ports.model.price(&options.model);
+        let call = Call {
             agent,
             model: options.model,
             fallbacks: options.fallbacks,
@@ -44,7 +45,8 @@ impl Work<'_> {
             schema,
             stable,
             session: self.task.id.clone(),
-        }));
+        };
+        let tally = Arc::new(Tally::of(call, price));
         let Call { model, messages, .. } = &tally.call;
         self.asked = Some(Asked { agent, model: model.clone(), messages: messages.clone() });
         self.underway = Some(tally.clone());
@@ -138,7 +140,11 @@ impl Work<'_> {
             nonce,
         });
         masks.hide_in(&mut messages);
-        (messages, files.len())
+        // The files may hold a secret that was not known yet when they were chosen: they may have grown or shrunk.
+        let files = masks.hide(&files);
+        let stable =
+            messages.last().filter(|last| last.content.starts_with(&files)).map_or(0, |_| files.len());
+        (messages, stable)
     }
 
     /// Chooses what is shown of the workspace, beside the threads that wait for networks.
@@ -218,6 +224,10 @@ fn told(agent: Agent, heard: Heard<'_>) -> Option<Kind> {
             after.as_secs_f64()
         )),
         Heard::Fallback { from, to, why } => warning(format!("{from} failed ({why}); asking {to} instead")),
+        Heard::Unlisted { model, server, meant } => {
+            let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+            warning(format!("{server} does not list a model {model}{meant}"))
+        }
         Heard::StoodIn { asked, by } => warning(format!("{by} answered in place of {asked}")),
         Heard::Lost(_) => None,
     }

@@ -1,6 +1,7 @@
 //! What a task may still spend, and what a call under way has spent so far. Nothing here waits.
 
-use crate::model::{Call, Heard, Usage, price};
+use crate::model::price::{self, Price};
+use crate::model::{Call, Heard, Usage};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ const LEAST_ANSWER: u64 = 256;
 const BYTES_PER_TOKEN: usize = 8;
 
 /// The tokens that the answer to `prompt` tokens may have, so that the task keeps to `tokens` and to a
-/// `cost` in US dollars. `models` are those that may answer: the dearest counts.
+/// `cost` in US dollars. `prices` are of those that may answer: the dearest counts.
 ///
 /// # Errors
 /// When the budget does not cover a useful answer; says what to raise.
@@ -22,7 +23,7 @@ pub(super) fn answer_tokens(
     cost: f64,
     spent: &Usage,
     prompt: u64,
-    models: &[&str],
+    prices: &[Price],
 ) -> Result<u32, String> {
     let used = spent.prompt_tokens + spent.completion_tokens;
     let left = tokens.saturating_sub(used + prompt);
@@ -39,10 +40,9 @@ pub(super) fn answer_tokens(
         ));
     }
     let dollars = cost - spent.cost_usd;
-    let (per_prompt, per_answer) = models
-        .iter()
-        .filter_map(|model| price::per_token(model))
-        .fold((0.0, 0.0), |(prompt, answer): (f64, f64), price| (prompt.max(price.0), answer.max(price.1)));
+    let (per_prompt, per_answer) = prices.iter().fold((0.0, 0.0), |(prompt, answer): (f64, f64), price| {
+        (prompt.max(price.prompt), answer.max(price.answer))
+    });
     let affordable = (dollars - prompt as f64 * per_prompt) / per_answer;
     if affordable < LEAST_ANSWER as f64 {
         return Err(format!(
@@ -57,6 +57,8 @@ pub(super) fn answer_tokens(
 /// A call under way. Kept beside the call, so that what it cost is known when it is dropped.
 pub(super) struct Tally {
     pub(super) call: Call,
+    /// Of the model that is asked.
+    price: Option<Price>,
     /// Bytes of the answer so far.
     bytes: AtomicUsize,
     /// What requests cost that came to nothing.
@@ -67,9 +69,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn of(call: Call) -> Self {
+    pub(super) fn of(call: Call, price: Option<Price>) -> Self {
         Self {
             call,
+            price,
             bytes: AtomicUsize::new(0),
             lost: Mutex::default(),
             heard_at: Mutex::new(Instant::now()),
@@ -90,7 +93,8 @@ impl Tally {
                 self.bytes.store(0, Relaxed);
                 *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += *usage;
             }
-            Heard::Retry { .. } | Heard::Fallback { .. } | Heard::StoodIn { .. } => {}
+            Heard::Retry { .. } | Heard::Fallback { .. } | Heard::StoodIn { .. } | Heard::Unlisted { .. } => {
+            }
         }
     }
 
@@ -104,7 +108,7 @@ impl Tally {
         let mut spent = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = self.bytes.load(Relaxed);
         if let Some(last) =
-            told.or_else(|| (bytes > 0).then(|| price::estimate(&self.call, &self.call.model, bytes)))
+            told.or_else(|| (bytes > 0).then(|| price::estimate(&self.call, self.price, bytes)))
         {
             spent += last;
         }
@@ -118,7 +122,8 @@ mod tests {
 
     fn granted(tokens: u64, usd: f64, spent: (u64, f64), model: &str) -> Result<u32, String> {
         let spent = Usage { prompt_tokens: spent.0, cost_usd: spent.1, ..Usage::default() };
-        answer_tokens(tokens, usd, &spent, 1_000, &["local", model])
+        let prices: Vec<_> = ["local", model].into_iter().filter_map(price::per_token).collect();
+        answer_tokens(tokens, usd, &spent, 1_000, &prices)
     }
 
     #[test]

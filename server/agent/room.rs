@@ -29,12 +29,15 @@ impl Room {
 }
 
 impl Work<'_> {
-    /// Asks the server on this machine how much fits, and says once what is used.
+    /// How much fits; says once what a server on this machine runs, and when a list leaves less than is wished for.
     pub(super) async fn room(&mut self, model: &str) -> Room {
         let window = self.ports.model.window(model).await;
         let room = Room::of(window.as_ref(), self.ports.options.context_tokens);
-        if let Some(Window { server, tokens, truncates }) = window.as_ref().filter(|_| self.window != window)
-        {
+        let is_news = |new: &&Window| {
+            let small = room.files < self.ports.options.context_tokens;
+            self.window.as_ref() != Some(*new) && (small || !new.listed)
+        };
+        if let Some(Window { server, tokens, truncates, .. }) = window.as_ref().filter(is_news) {
             let raise = if *truncates { "; for more start it with OLLAMA_CONTEXT_LENGTH set" } else { "" };
             self.note(Note::Info, format!("using {model} on {server}, which holds {tokens} tokens{raise}"));
         }
@@ -71,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_window_is_kept_to() {
-        let window = |tokens| Window { server: "Ollama".into(), tokens, truncates: true };
+        let window = |tokens| Window { server: "Ollama".into(), tokens, truncates: true, listed: false };
         for (tokens, files, answer) in [(4096, 1572, 1024), (1024, 0, 256), (131_072, 24_000, 8_192)] {
             assert_eq!(Room::of(Some(&window(tokens)), 24_000), Room { files, answer });
         }
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_prompt_that_was_cut_is_told() {
-        let window = Window { server: "Ollama".into(), tokens: 4096, truncates: true };
+        let window = Window { server: "Ollama".into(), tokens: 4096, truncates: true, listed: false };
         assert!(
             cut(&window, 80_000, 4_090)
                 .is_some_and(|told| told.contains("4090 tokens of a prompt of at least 10000"))

@@ -4,6 +4,7 @@ use super::{complain, print, print_json};
 use crate::config::Loaded;
 use crate::sandbox::docker::Docker;
 use crate::sandbox::language::{self, Language};
+use crate::sandbox::tool::tool;
 use crate::sandbox::{SandboxError, image};
 use crate::wiring;
 use clap::Subcommand;
@@ -13,7 +14,6 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::Command;
 
 /// How long a started engine may take to answer.
 const ENGINE_START: Duration = Duration::from_secs(60);
@@ -194,10 +194,10 @@ async fn start_engine(docker: &Docker, loaded: &Loaded, yes: bool) -> bool {
 async fn start_daemon(docker: &Docker) -> bool {
     complain("Starting Docker Engine ...");
     if Path::new("/run/systemd/system").exists() {
-        let _ = Command::new("systemctl").args(["start", "docker"]).status().await;
+        let _ = tool("systemctl").args(["start", "docker"]).status().await;
     } else {
         let log = std::fs::File::create("/var/log/dockerd.log").map_or_else(|_| Stdio::null(), Stdio::from);
-        let started = Command::new("setsid")
+        let started = tool("setsid")
             .args(["--fork", "dockerd"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -251,7 +251,7 @@ async fn apt(packages: &[&str]) -> bool {
         [vec!["update", "-qq"], [&["install", "-y", "-qq", "--no-install-recommends"], packages].concat()]
     {
         complain(&format!("apt-get {} ...", arguments.join(" ")));
-        let ran = Command::new("apt-get")
+        let ran = tool("apt-get")
             .args(&arguments)
             .env("DEBIAN_FRONTEND", "noninteractive")
             .stdin(Stdio::null())

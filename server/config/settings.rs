@@ -2,10 +2,11 @@
 
 use super::quiet::is_within;
 use super::seconds;
+use crate::model::catalog::WELL_KNOWN;
 use crate::sandbox::Limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Declares a group of settings: its fields with defaults; the doc comment of a field is its description.
@@ -89,10 +90,12 @@ macro_rules! agent {
             #[doc = $what]
             $name {
                 /// Model that is asked.
+                #[schemars(extend("examples" = WELL_KNOWN))]
                 model: String = $model.into(),
                 /// 0 (always the likeliest word) to 2.
                 temperature: f64 = $temperature,
                 /// Models asked in this order when the first fails.
+                #[schemars(extend("items" = json!({"type": "string", "examples": WELL_KNOWN})))]
                 fallbacks: Vec<String> = vec!["meta-llama/llama-3.1-70b-instruct".into()],
             }
         }

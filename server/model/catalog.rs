@@ -1,4 +1,20 @@
-//! Model ids, which are data: old spellings and what they are called today.
+//! Model ids, which are data: old spellings and what they are called today, and those that editors complete.
+
+/// Ids of today that are worth trying, for the completion of settings; any other may be set. August 2026.
+pub const WELL_KNOWN: [&str; 12] = [
+    "openai/gpt-4o",
+    "openai/gpt-4o-mini",
+    "anthropic/claude-sonnet-4.5",
+    "anthropic/claude-sonnet-4.6",
+    "anthropic/claude-haiku-4.5",
+    "~anthropic/claude-sonnet-latest",
+    "mistralai/codestral-2508",
+    "qwen/qwen3-coder",
+    "meta-llama/llama-3.1-70b-instruct",
+    "meta-llama/llama-3.3-70b-instruct",
+    "openrouter/auto",
+    "openrouter/free",
+];
 
 /// Spellings that were once common, and the ids that are served today.
 const ALIASES: &[(&str, &str)] = &[
@@ -6,6 +22,15 @@ const ALIASES: &[(&str, &str)] = &[
     ("anthropic/claude-3-5-sonnet", "anthropic/claude-sonnet-4.5"),
     ("meta-llama/llama-3.1-70b", "meta-llama/llama-3.1-70b-instruct"),
 ];
+
+/// What OpenRouter takes behind an id without listing it so: a wish for how it is served.
+const VARIANTS: &[&str] = &["free", "nitro", "floor", "online", "exacto", "thinking", "extended"];
+
+/// The id without a variant of OpenRouter's; another colon is part of the name, as in `qwen2.5-coder:7b`.
+pub fn without_variant(model: &str) -> &str {
+    let base = model.rsplit_once(':').filter(|(_, variant)| VARIANTS.contains(variant));
+    base.map_or(model, |(base, _)| base)
+}
 
 /// The id to send for `model`: aliases resolved, a variant such as `:free` kept.
 pub fn canonical(model: &str) -> String {

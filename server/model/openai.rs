@@ -9,6 +9,7 @@ mod dialect;
 mod error;
 mod hint;
 mod key;
+mod listing;
 mod local;
 mod pace;
 mod request;
@@ -19,12 +20,16 @@ pub use address::is_loopback;
 pub use key::{KeyInfo, KeySource};
 pub use local::{LocalServer, find_local};
 
-use super::{Call, Heard, Model, ModelError, Reply, Window, catalog, price, redact};
+use super::list::List;
+use super::price::{self, Price};
+use super::{Call, Heard, Model, ModelError, Reply, Window, catalog, redact};
 use address::on_loopback;
 use answer::Ear;
 use dialect::{Dialect, Fields};
 use futures_util::future::BoxFuture;
 use key::{Keyring, exposed};
+use listing::Listing;
+use local::Windows;
 use pace::Pace;
 use request::{late, new_client};
 use retry::{Cause, Fault, Next, Policy, Tried};
@@ -32,8 +37,9 @@ use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
@@ -69,6 +75,8 @@ pub struct Options {
     pub requests_per_minute: u32,
     /// Calls at the same time; more wait.
     pub concurrent: usize,
+    /// Where lists of models are kept; without it none is asked for by itself.
+    pub lists: Option<PathBuf>,
 }
 
 /// A client of one server. Cheap to make: the first call builds what speaks HTTP.
@@ -82,6 +90,8 @@ pub struct OpenAi {
     keys: Keyring,
     /// Fields that each model was found not to take.
     refused: Mutex<HashMap<String, Fields>>,
+    listing: Listing,
+    windows: Windows,
 }
 
 impl fmt::Debug for OpenAi {
@@ -124,9 +134,26 @@ impl Model for OpenAi {
 
     fn window<'a>(&'a self, model: &'a str) -> BoxFuture<'a, Option<Window>> {
         Box::pin(async move {
-            let client = self.client().ok().filter(|_| local::is_usual(&self.base))?;
-            local::window(client, &self.base, &catalog::canonical(model)).await
+            let model = catalog::canonical(model);
+            if !local::is_usual(&self.base) {
+                let tokens = self.listing.find(&model)?.context?;
+                return Some(Window { server: self.host.clone(), tokens, truncates: false, listed: true });
+            }
+            if let Some(window) = self.windows.get(&model, Instant::now()) {
+                return Some(window);
+            }
+            let (window, stays) = local::window(self.client().ok()?, &self.base, &model).await;
+            if let Some(window) = window.as_ref().filter(|_| stays) {
+                self.windows.keep(&model, window, Instant::now());
+            }
+            window
         })
+    }
+
+    fn price(&self, model: &str) -> Option<Price> {
+        let model = catalog::canonical(model);
+        let listed = self.listing.find(&model).and_then(|listed| listed.price);
+        listed.or_else(|| price::per_token(&model))
     }
 
     fn describe(&self) -> String {
@@ -146,6 +173,11 @@ impl OpenAi {
             pace: Pace::new(options.requests_per_minute, options.concurrent),
             keys: Keyring::new(options.key.clone(), &host, !on_loopback(&base)),
             refused: Mutex::default(),
+            listing: Listing::new(
+                base[..url::Position::AfterPath].trim_end_matches('/'),
+                options.lists.clone(),
+            ),
+            windows: Windows::default(),
             options: Options {
                 first_byte: options.first_byte.min(LONGEST_WAIT),
                 first_token: options.first_token.min(LONGEST_WAIT),
@@ -170,21 +202,38 @@ impl OpenAi {
     }
 
     async fn models(&self) -> Result<Vec<String>, ModelError> {
-        let value = self.get("models").await?;
-        wire::model_ids(&value).ok_or_else(|| {
-            let fault = Fault::new(Cause::Garbage, "JSON without a list of models");
-            self.error(fault, "/models", None)
-        })
+        wire::model_ids(&self.get("models").await?).ok_or_else(|| self.no_list())
+    }
+
+    /// What the server serves, as it said within the last day, else as it says now, else as it said when it was last
+    /// heard.
+    pub async fn list(&self) -> Result<Arc<List>, ModelError> {
+        if let Some(list) = self.listing.fresh() {
+            return Ok(list);
+        }
+        let key = if self.lists_with_key() { self.keys.any().await? } else { None };
+        let answer = self.get_with("models", key).await;
+        let list = answer.and_then(|answer| {
+            List::read(self.listing.server(), &answer, SystemTime::now()).ok_or_else(|| self.no_list())
+        });
+        list.map(|list| self.listing.take(list)).or_else(|error| self.listing.known().ok_or(error))
+    }
+
+    fn no_list(&self) -> ModelError {
+        self.error(Fault::new(Cause::Garbage, "JSON without a list of models"), "/models", None)
     }
 
     async fn get(&self, path: &str) -> Result<Value, ModelError> {
-        let key = self.keys.any().await?;
+        let value = self.get_with(path, self.keys.any().await?).await?;
+        self.keys.accept();
+        Ok(value)
+    }
+
+    async fn get_with(&self, path: &str, key: Option<SecretString>) -> Result<Value, ModelError> {
         let limit = self.options.first_byte;
         let fetched = timeout(limit, self.fetch(path, key.as_ref())).await;
         let fetched = fetched.unwrap_or_else(|_| Err(self.no_first_byte()));
-        let value = fetched.map_err(|fault| self.error(fault, &format!("/{path}"), key.as_ref()))?;
-        self.keys.accept();
-        Ok(value)
+        fetched.map_err(|fault| self.error(fault, &format!("/{path}"), key.as_ref()))
     }
 
     /// One call: requests until one is answered or none is worth making.
@@ -193,6 +242,12 @@ impl OpenAi {
             std::iter::once(&call.model).chain(&call.fallbacks).map(|id| catalog::canonical(id)).collect();
         let policy =
             Policy { tries: self.options.tries, max_hint: self.options.max_hint, keeps: self.dialect.keeps };
+        for model in &models {
+            if self.listing.lacks(model) {
+                let meant = self.listing.nearest(model);
+                heard(Heard::Unlisted { model, server: &self.host, meant: meant.as_deref() });
+            }
+        }
         let mut tried = Tried::nothing(call, self.refused_by(&models[0]));
         let mut key = self.keys.good().await?;
         loop {
@@ -201,22 +256,26 @@ impl OpenAi {
             let mut fault = match self.request(call, &models[from..], &tried, key.as_ref(), heard).await {
                 Ok(reply) => {
                     self.remember(&models[from], &tried);
+                    self.listing.refresh(|| self.list_request(key.as_ref()));
                     if let Some(by) = models[from + 1..].iter().find(|id| **id == reply.model) {
                         heard(Heard::StoodIn { asked: &models[from], by });
                     }
-                    return Ok(shown(reply, call, key.as_ref()));
+                    return Ok(self.shown(reply, call, key.as_ref()));
                 }
                 Err(fault) => fault,
             };
+            if fault.cause == Cause::TooLong {
+                self.windows.forget(&models[from]);
+            }
             let next = retry::decide(&fault, &tried, &policy, fastrand::f64());
             let why = fault.why(exposed(key.as_ref()));
             let wait = tried.follow(next);
             if let (Next::GiveUp, Some(partial)) = (next, fault.partial.take()) {
-                return Ok(shown(*partial, call, key.as_ref()));
+                return Ok(self.shown(*partial, call, key.as_ref()));
             }
             heard(Heard::Lost(price::of_lost(
                 call,
-                &models[from],
+                self.price(&models[from]),
                 fault.heard,
                 fault.usage.as_deref().copied(),
             )));
@@ -250,6 +309,17 @@ impl OpenAi {
         }
     }
 
+    /// The reply as it leaves: foreign names made harmless, its cost estimated where the server told none.
+    fn shown(&self, mut reply: Reply, call: &Call, key: Option<&SecretString>) -> Reply {
+        reply.text = redact::without_keys_in_use(&reply.text).into_owned();
+        reply.model = redact::excerpt(&reply.model, exposed(key), MOST_EXCERPT);
+        if reply.usage.prompt_tokens + reply.usage.completion_tokens == 0 {
+            reply.usage = price::estimate(call, self.price(&reply.model), reply.text.len());
+        }
+        reply.usage.calls = 1;
+        reply
+    }
+
     fn error(&self, fault: Fault, asked: &str, key: Option<&SecretString>) -> ModelError {
         fault.into_error(asked, &self.host, exposed(key))
     }
@@ -261,15 +331,4 @@ fn told(ids: &[String]) -> String {
     let more = if ids.len() > first.len() { ", …" } else { "" };
     let first = redact::excerpt(&first.join(", "), None, MOST_EXCERPT);
     format!("{} models: {first}{more}", ids.len())
-}
-
-/// The reply as it leaves: foreign names made harmless, its cost estimated where the server told none.
-fn shown(mut reply: Reply, call: &Call, key: Option<&SecretString>) -> Reply {
-    reply.text = redact::without_keys_in_use(&reply.text).into_owned();
-    reply.model = redact::excerpt(&reply.model, exposed(key), MOST_EXCERPT);
-    if reply.usage.prompt_tokens + reply.usage.completion_tokens == 0 {
-        reply.usage = price::estimate(call, &reply.model, reply.text.len());
-    }
-    reply.usage.calls = 1;
-    reply
 }

@@ -4,6 +4,7 @@
 //! call (`{"agent","model","prompt","reply":{"text","finish","model","usage"}}`) and one per check
 //! (`{"check":{...}}`); the last tells how it ended (`{"ended":{...}}`). Without keys: it serves as a bug report.
 
+use super::price::Price;
 use super::{Agent, Call, Heard, Message, Model, ModelError, Reply, Window, redact};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -40,8 +41,8 @@ pub struct Replay {
     name: String,
     header: Value,
     checks: Vec<Value>,
-    /// What a server on this machine said before each call.
-    windows: Mutex<VecDeque<Window>>,
+    /// The room that was known before each call.
+    windows: Mutex<VecDeque<Option<Window>>>,
     /// With their line numbers, from 1.
     lines: Vec<(usize, Line)>,
     next: AtomicUsize,
@@ -151,7 +152,7 @@ impl Model for Replay {
 
     fn window<'a>(&'a self, _model: &'a str) -> BoxFuture<'a, Option<Window>> {
         let next = self.windows.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        Box::pin(std::future::ready(next))
+        Box::pin(std::future::ready(next.flatten()))
     }
 
     fn describe(&self) -> String {
@@ -234,11 +235,15 @@ impl<M: Model> Model for Recorder<M> {
 
     fn window<'a>(&'a self, model: &'a str) -> BoxFuture<'a, Option<Window>> {
         Box::pin(async move {
-            let window = self.model.window(model).await?;
+            let window = self.model.window(model).await;
             // What cannot be written here fails with the next call.
             let _ = self.transcript.write(&json!({ "window": window }));
-            Some(window)
+            window
         })
+    }
+
+    fn price(&self, model: &str) -> Option<Price> {
+        self.model.price(model)
     }
 
     fn describe(&self) -> String {

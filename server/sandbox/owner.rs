@@ -70,7 +70,7 @@ fn started(pid: u32) -> Option<String> {
 
 #[cfg(not(target_os = "linux"))]
 fn say(program: &str, args: &[&str]) -> Option<String> {
-    let output = std::process::Command::new(program).args(args).output().ok()?;
+    let output = std::process::Command::new(program).args(args).env_clear().output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().replace('/', "-");
     (output.status.success() && !text.is_empty()).then_some(text)
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
+/// The variable that sets `model.keyEnv`.
+const KEY_ENV: &str = "OPENDEVAGENT_MODEL_KEY_ENV";
 /// How long a `model.keyCommand` may take: it may ask for a passphrase.
 const KEY_COMMAND_SECONDS: u64 = 60;
 /// Most bytes read of what it prints.
@@ -52,6 +54,7 @@ struct State {
 
 impl Keys {
     pub fn new(settings: &Settings, ask: Option<AskKey>) -> Self {
+        guard_variable(&settings.model.key_env);
         Self {
             variable: settings.model.key_env.clone(),
             command: settings.model.key_command.clone(),
@@ -148,11 +151,31 @@ impl KeySource for Keys {
     }
 }
 
-/// From now on the key is hidden wherever it would be shown. While one is held, the process leaves no core dump, and
-/// no other process of the user can read its memory or `/proc/PID/environ`.
+/// To be called first of all: a key that came with the environment is in memory already.
+pub fn guard_environment() {
+    guard_variable(&config::Model::default().key_env);
+    if let Ok(variable) = std::env::var(KEY_ENV) {
+        guard_variable(&variable);
+    }
+}
+
+fn guard_variable(variable: &str) {
+    if std::env::var_os(variable).is_some() {
+        guard_process();
+    }
+}
+
+/// From now on the key is hidden wherever it would be shown.
 fn guard(key: &SecretString) {
-    static PROCESS: Once = Once::new();
     redact::remember(key);
+    guard_process();
+}
+
+/// While a key is held, the process leaves no core dump, and no other process of the user can read its memory or
+/// `/proc/PID/environ`. A limit of 0 on the core's size would do neither: it is ignored where cores are piped to a
+/// program. A debugger can be attached by root alone, which is the price.
+fn guard_process() {
+    static PROCESS: Once = Once::new();
     PROCESS.call_once(|| {
         #[cfg(target_os = "linux")]
         {

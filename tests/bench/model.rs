@@ -133,5 +133,6 @@ fn options(address: SocketAddr) -> Options {
         max_hint: long,
         requests_per_minute: 100_000,
         concurrent: 1,
+        lists: None,
     }
 }

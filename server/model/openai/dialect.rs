@@ -9,6 +9,8 @@ pub(super) struct Dialect {
     pub(super) key_header: &'static str,
     /// `models`, `provider`, `session_id`, `cache_control`; headers that attribute; `GET /key`.
     pub(super) openrouter: bool,
+    /// `GET /models` needs no key.
+    pub(super) lists_openly: bool,
     /// Fields that the server is known to refuse.
     pub(super) refuses: Fields,
     /// Fields that are not left out when the server refuses them: what the user does not want known is not sent
@@ -84,13 +86,15 @@ impl Fields {
 const PLAIN: Dialect = Dialect {
     key_header: "authorization",
     openrouter: false,
+    lists_openly: false,
     refuses: Fields::NONE,
     keeps: Fields::NONE,
     api_version: None,
 };
-const OPENROUTER: Dialect = Dialect { openrouter: true, keeps: Fields::of(Field::Provider), ..PLAIN };
+const OPENROUTER: Dialect =
+    Dialect { openrouter: true, lists_openly: true, keeps: Fields::of(Field::Provider), ..PLAIN };
 /// Its path on another host: whether that understands `provider` is not known.
-const LIKE_OPENROUTER: Dialect = Dialect { keeps: Fields::NONE, ..OPENROUTER };
+const LIKE_OPENROUTER: Dialect = Dialect { keeps: Fields::NONE, lists_openly: false, ..OPENROUTER };
 const OPENAI: Dialect = Dialect { refuses: Fields::of(Field::MaxTokens), ..PLAIN };
 const AZURE: Dialect = Dialect { key_header: "api-key", ..OPENAI };
 /// Tells the usage in the last chunk by itself and refuses every field it does not know.

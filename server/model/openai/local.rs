@@ -5,7 +5,9 @@ use crate::model::{Window, redact};
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use url::Url;
 
@@ -15,6 +17,8 @@ const LOCAL_SERVERS: &[(&str, u16)] =
     &[("Ollama", 11434), ("LM Studio", 1234), ("llama.cpp", 8080), ("vLLM", 8000)];
 /// Most bytes read of an answer.
 const MOST_BYTES: usize = 4 << 20;
+/// How long a server's word on its room is believed.
+const WINDOW_HOLDS: Duration = Duration::from_secs(600);
 /// What Ollama gives a model that asks for nothing else.
 const OLLAMA_TOKENS: u32 = 4096;
 
@@ -55,9 +59,36 @@ pub(super) fn is_usual(base: &Url) -> bool {
     super::on_loopback(base) && LOCAL_SERVERS.iter().any(|(_, usual)| port == Some(*usual))
 }
 
-/// The room that `model` has on the server at `base`, which is on this machine. No key is sent.
-pub(super) async fn window(client: &reqwest::Client, base: &Url, model: &str) -> Option<Window> {
-    Said::ask(client, base, Some(model)).await.window(model)
+/// The room that `model` has on the server at `base`, which is on this machine, and whether that stays: a model that
+/// Ollama has not loaded yet may get more or less than what it is said to. No key is sent.
+pub(super) async fn window(client: &reqwest::Client, base: &Url, model: &str) -> (Option<Window>, bool) {
+    let said = Said::ask(client, base, Some(model)).await;
+    let window = said.window(model);
+    let stays =
+        window.as_ref().is_some_and(|window| !window.truncates || said.running_tokens(model).is_some());
+    (window, stays)
+}
+
+/// What servers on this machine said of their room: each model is asked for once, and again after a while.
+#[derive(Default)]
+pub(super) struct Windows(Mutex<HashMap<String, (Instant, Window)>>);
+
+impl Windows {
+    pub(super) fn get(&self, model: &str, now: Instant) -> Option<Window> {
+        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (said, window) = windows.get(model)?;
+        (now.saturating_duration_since(*said) < WINDOW_HOLDS).then(|| window.clone())
+    }
+
+    pub(super) fn keep(&self, model: &str, window: &Window, now: Instant) {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.insert(model.to_owned(), (now, window.clone()));
+    }
+
+    /// What was said has turned out wrong.
+    pub(super) fn forget(&self, model: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
+    }
 }
 
 /// What a server says of itself, in the ways of all that are known; null what it does not answer.
@@ -78,6 +109,7 @@ struct Said {
 impl Said {
     async fn ask(client: &reqwest::Client, base: &Url, model: Option<&str>) -> Self {
         let models = format!("{}/models", base.as_str().trim_end_matches('/'));
+        let fetch = |request| fetch(request, LOCAL_LIMIT);
         let get = |path: &str| fetch(client.get(base.join(path).unwrap_or_else(|_| base.clone())));
         let (models, props, loaded, running) =
             tokio::join!(fetch(client.get(models)), get("/props"), get("/api/v0/models"), get("/api/ps"));
@@ -92,9 +124,9 @@ impl Said {
 
     fn window(&self, model: &str) -> Option<Window> {
         let window = |server: &str, tokens: Option<u32>| {
-            Some(Window { server: server.into(), tokens: tokens?, truncates: server == "Ollama" })
+            let truncates = server == "Ollama";
+            Some(Window { server: server.into(), tokens: tokens?, truncates, listed: false })
         };
-        let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         window("llama.cpp", self.props.pointer("/default_generation_settings/n_ctx").and_then(number))
             .or_else(|| {
                 let entry = entry(&self.loaded["data"], model)?;
@@ -103,10 +135,14 @@ impl Said {
             .or_else(|| window("vLLM", number(&entry(&self.models["data"], model)?["max_model_len"])))
             .or_else(|| {
                 self.running["models"].as_array()?;
-                let running = entry(&self.running["models"], model);
-                let tokens = running.and_then(|entry| number(&entry["context_length"]));
-                window("Ollama", tokens.or_else(|| self.num_ctx()).or(Some(OLLAMA_TOKENS)))
+                let tokens = self.running_tokens(model).or_else(|| self.num_ctx());
+                window("Ollama", tokens.or(Some(OLLAMA_TOKENS)))
             })
+    }
+
+    /// What Ollama has given the model that it runs.
+    fn running_tokens(&self, model: &str) -> Option<u32> {
+        number(&entry(&self.running["models"], model)?["context_length"])
     }
 
     /// What the model's own file asks of Ollama.
@@ -114,6 +150,10 @@ impl Said {
         let mut lines = self.shown["parameters"].as_str()?.lines();
         lines.find_map(|line| line.trim().strip_prefix("num_ctx")?.trim().parse().ok())
     }
+}
+
+fn number(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|number| u32::try_from(number).ok())
 }
 
 /// The entry of a model in a list; Ollama's `:latest` may be left out.
@@ -128,7 +168,7 @@ fn entry<'a>(list: &'a Value, model: &str) -> Option<&'a Value> {
 }
 
 /// A JSON answer; null when there is none in time.
-async fn fetch(request: reqwest::RequestBuilder) -> Value {
+pub(super) async fn fetch(request: reqwest::RequestBuilder, limit: Duration) -> Value {
     let answer = async {
         let mut response = request.send().await.ok()?;
         let mut body = Vec::new();
@@ -137,7 +177,7 @@ async fn fetch(request: reqwest::RequestBuilder) -> Value {
         }
         response.status().is_success().then(|| serde_json::from_slice(&body).ok())?
     };
-    timeout(LOCAL_LIMIT, answer).await.ok().flatten().unwrap_or_default()
+    timeout(limit, answer).await.ok().flatten().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -208,11 +248,28 @@ mod tests {
         let client = new_client(LOCAL_LIMIT, true).unwrap();
         for (answers, server, tokens) in cases {
             let base = Url::parse(&format!("http://127.0.0.1:{}/v1", serve(answers).await)).unwrap();
-            let found = window(&client, &base, "m").await;
-            let expect = Window { server: server.into(), tokens, truncates: server == "Ollama" };
-            assert_eq!(found, Some(expect));
+            let (found, stays) = window(&client, &base, "m").await;
+            let expect =
+                Window { server: server.into(), tokens, truncates: server == "Ollama", listed: false };
+            assert_eq!(
+                (found, stays),
+                (Some(expect), tokens != 9000 && tokens != 4096),
+                "Ollama has not loaded it"
+            );
         }
         let base = Url::parse(&format!("http://127.0.0.1:{}/v1", serve(&[LIST]).await)).unwrap();
-        assert_eq!(window(&client, &base, "m").await, None);
+        assert_eq!(window(&client, &base, "m").await, (None, false));
+    }
+
+    #[test]
+    fn a_window_is_believed_for_ten_minutes_or_until_it_proves_wrong() {
+        let windows = Windows::default();
+        let window = Window { server: "llama.cpp".into(), tokens: 2048, truncates: false, listed: false };
+        let now = Instant::now();
+        windows.keep("m", &window, now);
+        let after = |seconds| windows.get("m", now + Duration::from_secs(seconds));
+        assert_eq!((after(599), after(600), windows.get("n", now)), (Some(window), None, None));
+        windows.forget("m");
+        assert_eq!(windows.get("m", now), None);
     }
 }

@@ -17,7 +17,6 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
-const REFERER: &str = "https://github.com/opendevagent/opendevagent";
 const TITLE: &str = "OpenDevAgent";
 /// Most bytes of a body that reports an error.
 const ERROR_CAP: usize = 64 << 10;
@@ -191,6 +190,16 @@ impl OpenAi {
         Ok(self.client.get_or_init(|| client))
     }
 
+    /// Asks for the list of models, with the key only where it is needed and safe.
+    pub(super) fn list_request(&self, key: Option<&SecretString>) -> Option<reqwest::RequestBuilder> {
+        let key = key.filter(|_| self.lists_with_key());
+        Some(self.client().ok()?.get(self.url(&["models"])).headers(self.headers(key)))
+    }
+
+    pub(super) fn lists_with_key(&self) -> bool {
+        !self.dialect.lists_openly && !address::on_loopback(&self.base)
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -213,7 +222,6 @@ impl OpenAi {
             headers.insert(name, value);
         }
         if self.dialect.openrouter {
-            headers.insert("http-referer", HeaderValue::from_static(REFERER));
             headers.insert("x-title", HeaderValue::from_static(TITLE));
             headers.insert("x-openrouter-title", HeaderValue::from_static(TITLE));
             headers.insert("x-openrouter-categories", HeaderValue::from_static("ide-extension"));

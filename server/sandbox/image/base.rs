@@ -2,6 +2,7 @@
 
 use super::super::SandboxError;
 use super::super::docker::Docker;
+use super::super::tool::tool;
 use super::broken;
 use bollard::body_try_stream;
 use bollard::query_parameters::CreateImageOptionsBuilder;
@@ -10,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
@@ -121,7 +121,7 @@ async fn debootstrap(
 ) -> Result<(), SandboxError> {
     progress(&format!("making the base from {mirror}"));
     let program = find_program("debootstrap").ok_or_else(|| broken("`debootstrap` is gone"))?;
-    let mut command = Command::new(program);
+    let mut command = tool(program);
     command.arg("--variant=minbase");
     if let Some(cache) = cache().filter(|cache| std::fs::create_dir_all(cache).is_ok()) {
         command.arg(format!("--cache-dir={}", cache.display()));
@@ -147,7 +147,7 @@ async fn debootstrap(
 /// Streams the tree into the engine. Devices and package lists stay behind.
 async fn import(docker: &Docker, folder: &Path, base: &str) -> Result<(), SandboxError> {
     let failed = |why: &str| broken(&format!("importing {base} failed: {why}"));
-    let mut archiver = Command::new("tar")
+    let mut archiver = tool("tar")
         .args(["--numeric-owner", "--exclude=./dev/*", "--exclude=./var/cache/apt/archives/*.deb"])
         .args(["--exclude=./var/lib/apt/lists/*", "-c", "."])
         .current_dir(folder)
