@@ -4,6 +4,7 @@ mod bad_input;
 mod cheats;
 mod commands;
 mod context;
+mod editors;
 mod fix;
 mod generate;
 mod humaneval;

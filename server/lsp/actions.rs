@@ -161,7 +161,8 @@ fn selected(session: &Session, document: &Document, range: Range) -> Option<Stri
     let end = end.max(start);
     let text: String = document.text.slice(start..end).chars().take(TITLE * 4).collect();
     let text = text.trim().to_owned();
-    (!text.is_empty()).then_some(text)
+    // One character is no choice: a cursor of Helix's always holds one.
+    text.chars().nth(1).is_some().then_some(text)
 }
 
 /// The function or class at the range, or the module that the file is.

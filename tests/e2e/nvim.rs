@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::process::Command;
 
 /// A Neovim of this version, fetched when it is missing.
-fn neovim(version: &str) -> String {
+pub fn neovim(version: &str) -> String {
     let setup = Command::new(project().join("tests/nvim/setup.sh")).arg(version).output();
     let setup = setup.expect("a shell script can be run");
     assert!(setup.status.success(), "{}", String::from_utf8_lossy(&setup.stderr));
