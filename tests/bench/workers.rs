@@ -59,7 +59,11 @@ fn main() {
     let deaths = reaper.join().expect("it ends");
     let distinct: BTreeSet<&String> = answers.iter().collect();
     line("jobs, workers killed meanwhile", format!("{JOBS}, {deaths}"), "");
-    line("answers, different ones", format!("{}, {}", answers.len(), distinct.len()), &format!("{JOBS}, {JOBS}"));
+    line(
+        "answers, different ones",
+        format!("{}, {}", answers.len(), distinct.len()),
+        &format!("{JOBS}, {JOBS}"),
+    );
     let _ = Command::new(env!("CARGO_BIN_EXE_opendevagent")).args(["sandbox", "prune"]).status();
     assert_eq!((answers.len(), distinct.len()), (JOBS, JOBS));
 }
