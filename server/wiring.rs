@@ -75,7 +75,7 @@ pub fn model(settings: &Settings, keys: Arc<dyn KeySource>) -> Result<OpenAi, Mo
 pub fn sandbox(settings: &Settings) -> Arc<dyn Sandbox> {
     let limits = settings.sandbox_limits();
     if settings.sandbox.host.as_deref() == Some(TEAM) {
-        return match Team::new(settings.store.url.as_deref().unwrap_or_default(), team_key()) {
+        return match team(settings.store.url.as_deref().unwrap_or_default()) {
             Ok(team) => Arc::new(Remote::new(team, limits)),
             Err(error) => Arc::new(Absent { limits, error }),
         };
@@ -86,9 +86,13 @@ pub fn sandbox(settings: &Settings) -> Arc<dyn Sandbox> {
     }
 }
 
-/// What orders and answers of a team are signed with. From the environment alone: it is in no file of settings.
-pub fn team_key() -> Option<SecretString> {
-    std::env::var(team::KEY_ENV).ok().map(SecretString::from)
+/// The team behind an address. Its key and its password come from the environment alone: they are in no file of settings.
+///
+/// # Errors
+/// When the address or the key cannot be used.
+pub fn team(url: &str) -> Result<Team, SandboxError> {
+    let secret = |name| std::env::var(name).ok().map(SecretString::from);
+    Team::new(url, secret(team::KEY_ENV), secret(team::PASSWORD_ENV).as_ref())
 }
 
 /// Where tasks are kept, and the audit log beside them. Nothing is opened before it is used.

@@ -189,6 +189,26 @@ fn what_is_missing_is_said() {
     assert!(why(&alone).contains("Redis does not answer"));
 }
 
+/// A password is in no setting, so that no list of settings shows it.
+#[test]
+fn a_password_comes_from_the_environment() {
+    if !docker() {
+        return;
+    }
+    let redis = Redis::start();
+    redis.command(&["CONFIG", "SET", "requirepass", "a password"]);
+    let laptop = laptop(SLOW, &redis);
+    let ended = laptop.run(&["run", "quick.sh"]).exits(125);
+    assert!(ended.stderr.contains("Redis does not answer"), "{ended}");
+    let ended = laptop.set("OPENDEVAGENT_REDIS_PASSWORD", "a password").run(&["run", "quick.sh"]).exits(125);
+    assert!(ended.stderr.contains("no worker of the team is listening"), "{ended}");
+    let shown = Workspace::new("")
+        .set("OPENDEVAGENT_STORE_URL", "redis://:sesame@127.0.0.1")
+        .run(&["config", "show"]);
+    let shown = shown.says("must hold no password");
+    assert!(!format!("{shown}").contains("sesame"), "{shown}");
+}
+
 /// A worker waits for a Redis that restarts, and works on.
 #[test]
 fn a_redis_that_comes_back() {

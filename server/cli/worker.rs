@@ -2,7 +2,7 @@
 
 use super::{complain, interrupted};
 use crate::config::Loaded;
-use crate::sandbox::team::{self, Team};
+use crate::sandbox::team;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::wiring;
 use clap::Args;
@@ -31,7 +31,7 @@ pub(super) async fn run(args: WorkerArgs, loaded: &Loaded) -> u8 {
 
 async fn work(args: WorkerArgs, loaded: &Loaded) -> Result<(), SandboxError> {
     let url = args.store.or_else(|| loaded.settings.store.url.clone()).unwrap_or_default();
-    let team = Arc::new(Team::new(&url, wiring::team_key())?);
+    let team = Arc::new(wiring::team(&url)?);
     let docker = Arc::new(wiring::docker(&loaded.settings)?);
     complain(&docker.probe().await?);
     docker.sweep().await;

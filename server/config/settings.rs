@@ -262,6 +262,9 @@ impl Settings {
                 Some(url) if !std::path::Path::new(url).is_absolute() && !is_redis(url) => {
                     Err("must be an absolute folder, or the address of a Redis".into())
                 }
+                Some(url) if url::Url::parse(url).is_ok_and(|url| url.password().is_some()) => {
+                    Err("must hold no password; put it into OPENDEVAGENT_REDIS_PASSWORD".into())
+                }
                 _ => Ok(()),
             },
             "store.keepDays" => positive(f64::from(self.store.keep_days), 36_500.0),

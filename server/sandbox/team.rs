@@ -14,7 +14,7 @@ pub use worker::serve;
 
 use super::SandboxError;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, Script};
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, Script};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::LazyLock;
@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// The environment variable that holds the team's key.
 pub const KEY_ENV: &str = "OPENDEVAGENT_TEAM_KEY";
+/// The environment variable that holds the password of the Redis, where it has one.
+pub const PASSWORD_ENV: &str = "OPENDEVAGENT_REDIS_PASSWORD";
 /// A shorter key could be guessed.
 const KEY_BYTES: usize = 16;
 const GROUP: &str = "workers";
@@ -79,9 +81,18 @@ pub struct Team {
 impl Team {
     /// # Errors
     /// When the address is none of a Redis, or the key is too short.
-    pub fn new(url: &str, key: Option<SecretString>) -> Result<Self, SandboxError> {
+    pub fn new(
+        url: &str,
+        key: Option<SecretString>,
+        password: Option<&SecretString>,
+    ) -> Result<Self, SandboxError> {
         let unusable = |why: String, remedy: &str| SandboxError::Unavailable { why, remedy: remedy.into() };
-        let client = Client::open(url).map_err(|error| {
+        let address = url.into_connection_info().map(|info| {
+            let Some(password) = password else { return info };
+            let settings = info.redis_settings().clone().set_password(password.expose_secret());
+            info.set_redis_settings(settings)
+        });
+        let client = address.and_then(Client::open).map_err(|error| {
             unusable(format!("`store.url` is no address of a Redis: {error}"), "set it to redis://HOST:PORT")
         })?;
         let key = key.filter(|key| key.expose_secret().len() >= KEY_BYTES).ok_or_else(|| {
@@ -142,7 +153,7 @@ mod tests {
     use super::*;
 
     fn team(key: &str) -> Team {
-        Team::new("redis://127.0.0.1:1", Some(SecretString::from(key))).expect("a team")
+        Team::new("redis://127.0.0.1:1", Some(SecretString::from(key)), None).expect("a team")
     }
 
     #[test]
@@ -168,7 +179,7 @@ mod tests {
         for (url, key) in
             [("http://x", Some("0123456789abcdef")), ("redis://x", Some("short")), ("redis://x", None)]
         {
-            assert!(Team::new(url, key.map(SecretString::from)).is_err(), "{url} {key:?}");
+            assert!(Team::new(url, key.map(SecretString::from), None).is_err(), "{url} {key:?}");
         }
     }
 }

@@ -80,7 +80,7 @@ async fn run(redis: &Redis, count: usize, name: &str) -> Vec<String> {
         scratch_mib: 64,
     };
     let machine = || {
-        let team = Team::new(&redis.address(), Some(SecretString::from(SECRET))).expect("a team");
+        let team = Team::new(&redis.address(), Some(SecretString::from(SECRET)), None).expect("a team");
         Remote::new(team, limits.clone())
     };
     let machines: Vec<Remote> = (0..MACHINES).map(|_| machine()).collect();
