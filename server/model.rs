@@ -26,9 +26,7 @@ pub trait Model: Send + Sync {
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>>;
 
     /// What a token of `model` costs, as far as is known. Instant.
-    fn price(&self, model: &str) -> Option<Price> {
-        price::per_token(model)
-    }
+    fn price(&self, model: &str) -> Option<Price>;
 
     /// The room `model` has, where the server said so.
     fn window<'a>(&'a self, _model: &'a str) -> BoxFuture<'a, Option<Window>> {
@@ -54,6 +52,10 @@ impl Model for Unasked {
 
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>> {
         Box::pin(std::future::ready(Ok(self.describe())))
+    }
+
+    fn price(&self, model: &str) -> Option<Price> {
+        price::per_token(model)
     }
 
     fn describe(&self) -> String {

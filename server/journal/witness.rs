@@ -5,6 +5,7 @@ use super::keep::{Journal, Pen};
 use crate::agent::Emit;
 use crate::agent::dependencies::Consent;
 use crate::agent::task::Task;
+use crate::model::price::Price;
 use crate::model::{Call, Heard, Model, ModelError, Reply, Window};
 use crate::sandbox::setup::Setup;
 use crate::sandbox::{Job, Limits, Outcome, Progress, Sandbox, SandboxError};
@@ -96,6 +97,10 @@ impl Model for Witness {
 
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>> {
         self.model.probe()
+    }
+
+    fn price(&self, model: &str) -> Option<Price> {
+        self.model.price(model)
     }
 
     fn window<'a>(&'a self, model: &'a str) -> BoxFuture<'a, Option<Window>> {

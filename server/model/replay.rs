@@ -4,7 +4,7 @@
 //! call (`{"agent","model","prompt","reply":{"text","finish","model","usage"}}`) and one per check
 //! (`{"check":{...}}`); the last tells how it ended (`{"ended":{...}}`). Without keys: it serves as a bug report.
 
-use super::price::Price;
+use super::price::{self, Price};
 use super::{Agent, Call, Heard, Message, Model, ModelError, Reply, Window, redact};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,10 @@ impl Model for Replay {
 
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>> {
         Box::pin(async { Ok(format!("{} recorded answers", self.lines.len())) })
+    }
+
+    fn price(&self, model: &str) -> Option<Price> {
+        price::per_token(model)
     }
 
     fn window<'a>(&'a self, _model: &'a str) -> BoxFuture<'a, Option<Window>> {

@@ -6,6 +6,7 @@ use opendevagent::agent::task::{Report, Target, Task};
 use opendevagent::agent::{self, Ports, dependencies};
 use opendevagent::config::Loaded;
 use opendevagent::event::Action;
+use opendevagent::model::price::Price;
 use opendevagent::model::{Call, Finish, Heard, Model, ModelError, Reply, Usage};
 use opendevagent::sandbox::Sandbox;
 use opendevagent::wiring;
@@ -44,6 +45,10 @@ impl Model for Script {
 
     fn probe(&self) -> BoxFuture<'_, Result<String, ModelError>> {
         async { Ok(self.describe()) }.boxed()
+    }
+
+    fn price(&self, _model: &str) -> Option<Price> {
+        None
     }
 
     fn describe(&self) -> String {
