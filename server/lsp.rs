@@ -160,7 +160,8 @@ impl Server {
         self.outbox.push(Notice::Show(typ, message));
     }
 
-    /// Gives the memory of closed documents and ended tasks back, a little later and once for many.
+    /// Gives back the memory of closed documents and ended tasks, and the code that opening them took, a little later
+    /// and once for many.
     fn shrink(&self) {
         if self.shrinking.swap(true, Ordering::Relaxed) {
             return;

@@ -66,6 +66,7 @@ impl LanguageServer for Server {
             // Where their lines end is known only now.
             self.publish(&session, &key);
         }
+        self.shrink();
         self.changed.notify_waiters();
     }
 
