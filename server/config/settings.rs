@@ -201,7 +201,7 @@ settings! {
 
 settings! {
     Store {
-        /// Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`.
+        /// Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis names a team's workers alone; tasks stay here.
         url: Option<String> = None,
         /// Days an ended task is kept.
         keep_days: u32 = 90,
