@@ -127,6 +127,8 @@ impl Client {
                 self.updates.push(params["update"].clone());
                 return;
             }
+            // It no longer waits for something that it asked: any client may ignore that.
+            "$/cancel_request" => return,
             "session/request_permission" => {
                 self.questions += 1;
                 let option = if self.permits { "yes" } else { "no" };
