@@ -52,7 +52,8 @@ impl Remote {
             packed.map_err(|error| broken(format!("the job could not be packed: {error}")))?;
         send(&mut link, chunks).await.map_err(unreachable)?;
         let text = serde_json::to_string(&order).map_err(|error| broken(error.to_string()))?;
-        let withdrawal = Withdrawal {
+        let mut withdrawal = Withdrawal {
+            needed: true,
             team: self.team.clone(),
             id: order.id.clone(),
             member: order.member.clone(),
@@ -65,7 +66,7 @@ impl Remote {
         let answer = answered
             .await
             .map_err(|_| broken(format!("no worker has answered in {} s", patience.as_secs())))??;
-        std::mem::forget(withdrawal);
+        withdrawal.needed = false;
         answer.outcome().map_err(broken)
     }
 
@@ -161,6 +162,8 @@ impl Sandbox for Remote {
 
 /// Withdraws an order that nobody waits for any more: a cancelled task, a lost connection.
 struct Withdrawal {
+    /// Not once the order is answered.
+    needed: bool,
     team: Arc<Team>,
     id: String,
     member: String,
@@ -169,6 +172,9 @@ struct Withdrawal {
 
 impl Drop for Withdrawal {
     fn drop(&mut self) {
+        if !self.needed {
+            return;
+        }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (team, id, member) = (self.team.clone(), self.id.clone(), self.member.clone());
         let withdraw = async move {
