@@ -14,16 +14,18 @@ use crate::agent::dependencies::{Consent, Wish};
 use crate::agent::task::{Report, Stop, Task};
 use crate::config::{self, Loaded};
 use crate::event::Action;
+use crate::journal::Journal;
 use crate::wiring::{self, Connected};
 use crate::workspace::{Document, Documents};
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::v1::schema::{
     AgentCapabilities, AvailableCommand, AvailableCommandInput, AvailableCommandsUpdate, CancelNotification,
-    ClientCapabilities, Implementation, InitializeRequest, InitializeResponse, NewSessionRequest,
-    NewSessionResponse, PermissionOption, PermissionOptionKind, PromptCapabilities, PromptRequest,
-    PromptResponse, ReadTextFileRequest, RequestPermissionOutcome, RequestPermissionRequest, SessionId,
-    SessionNotification, SessionUpdate, StopReason, ToolCallUpdate, ToolCallUpdateFields,
-    UnstructuredCommandInput,
+    ClientCapabilities, CloseSessionRequest, CloseSessionResponse, Implementation, InitializeRequest,
+    InitializeResponse, NewSessionRequest, NewSessionResponse, PermissionOption, PermissionOptionKind,
+    PromptCapabilities, PromptRequest, PromptResponse, ReadTextFileRequest, RequestPermissionOutcome,
+    RequestPermissionRequest, ResumeSessionRequest, ResumeSessionResponse, SessionCapabilities,
+    SessionCloseCapabilities, SessionId, SessionNotification, SessionResumeCapabilities, SessionUpdate,
+    StopReason, ToolCallUpdate, ToolCallUpdateFields, UnstructuredCommandInput,
 };
 use agent_client_protocol::v1::{ConnectionTo, Responder};
 use agent_client_protocol::{Agent, Client, ConnectTo, Error, Lines};
@@ -76,7 +78,8 @@ where
 
 /// Who answers what.
 fn answer(front: Front) -> impl ConnectTo<Client> {
-    let (greeter, opener, worker, canceller) = (front.clone(), front.clone(), front.clone(), front);
+    let (greeter, opener, worker) = (front.clone(), front.clone(), front.clone());
+    let (resumer, closer, canceller) = (front.clone(), front.clone(), front);
     Agent
         .v1()
         .name("opendevagent")
@@ -118,6 +121,26 @@ fn answer(front: Front) -> impl ConnectTo<Client> {
                     }
                     Err(error) => responder.respond_with_error(error),
                 }
+            },
+            agent_client_protocol::on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: ResumeSessionRequest,
+                        responder: Responder<ResumeSessionResponse>,
+                        _: Connection| {
+                match resumer.hold(request.session_id, request.cwd) {
+                    Ok(()) => responder.respond(ResumeSessionResponse::new()),
+                    Err(error) => responder.respond_with_error(error),
+                }
+            },
+            agent_client_protocol::on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: CloseSessionRequest,
+                        responder: Responder<CloseSessionResponse>,
+                        _: Connection| {
+                closer.close(&request.session_id);
+                responder.respond(CloseSessionResponse::new())
             },
             agent_client_protocol::on_receive_request!(),
         )
@@ -172,9 +195,14 @@ impl Front {
     fn greet(&self, request: InitializeRequest) -> InitializeResponse {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = request.client_capabilities;
         let prompts = PromptCapabilities::new().embedded_context(true);
+        let sessions = SessionCapabilities::new()
+            .resume(SessionResumeCapabilities::new())
+            .close(SessionCloseCapabilities::new());
         let version = env!("CARGO_PKG_VERSION");
         InitializeResponse::new(ProtocolVersion::V1)
-            .agent_capabilities(AgentCapabilities::new().prompt_capabilities(prompts))
+            .agent_capabilities(
+                AgentCapabilities::new().prompt_capabilities(prompts).session_capabilities(sessions),
+            )
             .agent_info(Implementation::new("opendevagent", version).title("OpenDevAgent".to_owned()))
     }
 
@@ -187,16 +215,28 @@ impl Front {
     }
 
     fn open(&self, request: NewSessionRequest) -> Result<SessionId, Error> {
-        if !request.cwd.is_absolute() || !request.cwd.is_dir() {
+        let id = SessionId::new(uuid::Uuid::now_v7().to_string());
+        self.hold(id.clone(), request.cwd)?;
+        Ok(id)
+    }
+
+    /// Takes in a session, a new one or one of before: each prompt is a task of its own, so there is nothing to remember.
+    fn hold(&self, id: SessionId, root: PathBuf) -> Result<(), Error> {
+        if !root.is_absolute() || !root.is_dir() {
             return Err(wrong("cwd must be the absolute path of a folder"));
         }
         let mut sessions = self.sessions();
-        if sessions.len() >= SESSIONS {
-            return Err(wrong("too many sessions are open; start another agent"));
+        if sessions.len() >= SESSIONS && !sessions.contains_key(&id) {
+            return Err(wrong("too many sessions are open; close some"));
         }
-        let id = SessionId::new(uuid::Uuid::now_v7().to_string());
-        sessions.insert(id.clone(), Session { root: request.cwd, running: None });
-        Ok(id)
+        sessions.entry(id).or_insert(Session { root, running: None });
+        Ok(())
+    }
+
+    fn close(&self, id: &SessionId) {
+        if let Some(running) = self.sessions().remove(id).and_then(|session| session.running) {
+            running.cancel();
+        }
     }
 
     /// Takes the session's one place for a task.
@@ -248,21 +288,22 @@ impl Turn {
             }
         };
         let documents = self.documents(&asked).await;
-        let report = self.run(asked, documents).await;
+        let (report, journal) = self.run(asked, documents).await;
         if report.stop == Some(Stop::Cancelled) {
             return StopReason::Cancelled;
         }
         self.say(&updates::summary(&report));
-        if !report.proposal.changes.is_empty() {
-            tokio::select! {
-                () = self.offer(&report) => {}
-                () = self.cancel.cancelled() => return StopReason::Cancelled,
+        if let Some(journal) = journal.filter(|_| !report.proposal.changes.is_empty()) {
+            self.offer(&report, &journal).await;
+            if self.cancel.is_cancelled() {
+                return StopReason::Cancelled;
             }
         }
         StopReason::EndTurn
     }
 
-    async fn run(&self, asked: Prompt, documents: Documents) -> Report {
+    /// The report, and where it is written down.
+    async fn run(&self, asked: Prompt, documents: Documents) -> (Report, Option<Arc<Journal>>) {
         let loaded = config::load(None, Some(&self.front.overrides), Some(&self.root));
         for problem in &loaded.problems {
             self.think(&format!("Warning: {problem}\n"));
@@ -280,9 +321,9 @@ impl Turn {
                 });
                 let report = journal.run(&ports, task, documents, self.cancel.clone(), emit).await;
                 ports.sandbox.close().await;
-                report
+                (report, Some(journal))
             }
-            Err(stop) => Report::stopped(&task, stop),
+            Err(stop) => (Report::stopped(&task, stop), None),
         }
     }
 
@@ -336,7 +377,10 @@ impl Turn {
             PermissionOption::new("no", "Discard", PermissionOptionKind::RejectOnce),
         ];
         let request = RequestPermissionRequest::new(self.session.clone(), call, options);
-        let answer = self.cx.send_request(request).block_task().await;
+        let answer = tokio::select! {
+            answer = self.cx.send_request(request).block_task() => answer,
+            () = self.cancel.cancelled() => return false,
+        };
         matches!(answer.map(|answer| answer.outcome),
             Ok(RequestPermissionOutcome::Selected(selected)) if &*selected.option_id.0 == "yes")
     }

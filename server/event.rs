@@ -53,6 +53,21 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The phase of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [
+            Self::Queued,
+            Self::Planning,
+            Self::Coding,
+            Self::Testing,
+            Self::Debugging,
+            Self::Complete,
+            Self::Failed,
+            Self::Cancelled,
+        ];
+        all.into_iter().find(|phase| serde_json::to_value(phase).is_ok_and(|value| value == name))
+    }
+
     /// 0 to 100.
     pub fn percent(self) -> u32 {
         match self {

@@ -52,6 +52,8 @@ pub struct Row {
     pub interrupted: bool,
     /// What became of its proposal: `applied`, `discarded` or `stale`.
     pub decision: Option<String>,
+    /// When its edits were applied.
+    pub applied: Option<u64>,
     pub usage: Usage,
     /// Proposals that were checked.
     pub rounds: u32,
@@ -171,6 +173,11 @@ pub enum StoreError {
 fn this_server() -> &'static str {
     static THIS: LazyLock<String> = LazyLock::new(|| crate::sandbox::owner::Owner::this().to_string());
     &THIS
+}
+
+/// Whether a row's `server` is this process.
+pub fn is_this_server(server: &str) -> bool {
+    server == this_server()
 }
 
 impl Row {

@@ -10,6 +10,7 @@ mod consent;
 mod dashboard;
 mod deliver;
 mod diagnostics;
+mod elsewhere;
 mod framing;
 mod from_proto;
 mod handlers;
@@ -49,6 +50,8 @@ use tower_lsp::{Client, LspService};
 
 /// How long running tasks have at the end to remove their containers.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// Why a text that is open is not known, and what to do.
+const DOUBTED: &str = "a message of the editor could not be read; close the file and open it again";
 /// How long freed memory is kept for the next document or task.
 const SHRINK_AFTER: Duration = Duration::from_millis(200);
 
@@ -98,6 +101,8 @@ struct Shared {
     /// The params of `initialize` as they came.
     introduction: Mutex<Value>,
     outbox: Outbox,
+    /// How many openings and changes of documents were taken over whole.
+    edits: AtomicUsize,
     /// Wakes whoever waits for a document to change.
     changed: Notify,
     /// Cancelled at the end; each task has a child.
@@ -127,6 +132,7 @@ impl Server {
             session: Mutex::default(),
             introduction: Mutex::default(),
             outbox: Outbox::default(),
+            edits: AtomicUsize::new(0),
             changed: Notify::new(),
             root: CancellationToken::new(),
             work: TaskTracker::new(),
@@ -148,6 +154,21 @@ impl Server {
     /// A handler that panicked has not ended the server, so neither does its lock.
     fn session(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A message was unreadable that may have changed any text: what is open is not edited until its text is known again.
+    fn doubt(&self) {
+        let mut session = self.session();
+        let open: Vec<String> = session.documents.iter().map(|(key, _)| key.to_owned()).collect();
+        if open.is_empty() {
+            return;
+        }
+        session.doubted.extend(open);
+        drop(session);
+        self.show(
+            MessageType::WARNING,
+            format!("OpenDevAgent: {DOUBTED}; what is open is not edited until then"),
+        );
     }
 
     /// Keeps the params of `initialize` before they lose what lsp-types does not know.

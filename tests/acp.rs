@@ -175,6 +175,25 @@ impl Client {
         chunks.iter().map(|update| update["content"]["text"].as_str().unwrap()).collect()
     }
 
+    /// What became of the proposals, the oldest first, and how many lines of the audit log tell of applied edits.
+    fn decisions(&self) -> (Vec<String>, usize) {
+        let state = self.directory.path().join(".local/state/opendevagent");
+        let mut tasks: Vec<_> = std::fs::read_dir(state.join("journal/tasks"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        tasks.sort();
+        let lines = |path: PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+        };
+        let decided = tasks.into_iter().flat_map(lines).filter(|line| line["kind"] == "decided");
+        let decided = decided.map(|line| line["decision"].as_str().unwrap().to_owned()).collect();
+        let applied =
+            lines(state.join("audit.jsonl")).into_iter().filter(|line| line["deed"] == "edit_applied");
+        (decided, applied.count())
+    }
+
     /// Closes the agent's input, which ends it.
     async fn leave(self) {
         let Self { mut child, input, .. } = self;
@@ -207,6 +226,37 @@ async fn a_proposal_is_shown_permitted_and_written_by_the_client() {
     assert!(client.said().contains("sandbox") && client.said().contains("Applied."), "{}", client.said());
     let steps = client.told("plan").last().unwrap()["entries"].as_array().unwrap().clone();
     assert!(steps.iter().all(|step| step["status"] == "completed"), "{steps:?}");
+    client.leave().await;
+}
+
+/// What became of proposals is written down, and what was written by the client is in the audit log.
+#[tokio::test]
+async fn decisions_are_in_the_journal() {
+    let mut client = Client::start(&answering().await, false, able()).await;
+    client.permits = false;
+    client.prompt("make it one in ").await;
+    assert_eq!(client.decisions(), (vec!["discarded".to_owned()], 0));
+    client.permits = true;
+    client.prompt("make it one in ").await;
+    assert_eq!(client.decisions(), (vec!["discarded".to_owned(), "applied".to_owned()], 1));
+    client.leave().await;
+}
+
+/// Editors take sessions up again after a restart, and close those that nobody looks at.
+#[tokio::test]
+async fn sessions_are_resumed_and_closed() {
+    let silent = Models::start(&[]).await;
+    let mut client = Client::start(&silent, false, able()).await;
+    let resume = json!({"sessionId": "of before", "cwd": client.workspace(), "mcpServers": []});
+    client.request("session/resume", resume).await.unwrap();
+    client.session = "of before".into();
+    let params = client.words("/explain ");
+    let id = client.post("session/prompt", params.clone()).await;
+    client.request("session/close", json!({"sessionId": "of before"})).await.unwrap();
+    assert_eq!(client.answer(id).await.unwrap()["stopReason"], "cancelled");
+    let error = client.request("session/prompt", params).await.unwrap_err();
+    assert!(error["data"].as_str().unwrap().contains("no such session"), "{error}");
+    client.request("session/close", json!({"sessionId": "of before"})).await.unwrap();
     client.leave().await;
 }
 

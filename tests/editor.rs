@@ -32,7 +32,7 @@ pub(crate) struct Editor {
     unread: VecDeque<Value>,
     next_id: i64,
     /// The workspace; the server's own files are in `.home` beside it.
-    pub(crate) directory: TempDir,
+    pub(crate) directory: Arc<TempDir>,
     /// The answer to `initialize`.
     pub(crate) welcome: Value,
 }
@@ -40,7 +40,10 @@ pub(crate) struct Editor {
 impl Editor {
     /// Starts the server without a word.
     pub(crate) fn spawn() -> Self {
-        let directory = TempDir::new().unwrap();
+        Self::spawn_in(Arc::new(TempDir::new().unwrap()))
+    }
+
+    fn spawn_in(directory: Arc<TempDir>) -> Self {
         let home = directory.path().join("home");
         std::fs::create_dir_all(directory.path().join("w")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_opendevagent"))
@@ -76,7 +79,16 @@ impl Editor {
 
     /// Starts the server and shakes hands, with these capabilities and `initializationOptions`.
     pub(crate) async fn start(capabilities: Value, options: Value) -> Self {
-        let mut editor = Self::spawn();
+        Self::spawn().greet(capabilities, options).await
+    }
+
+    /// The same for a second editor with a server of its own, of the same user on the same workspace.
+    pub(crate) async fn start_beside(other: &Self, capabilities: Value, options: Value) -> Self {
+        Self::spawn_in(other.directory.clone()).greet(capabilities, options).await
+    }
+
+    async fn greet(mut self, capabilities: Value, options: Value) -> Self {
+        let editor = &mut self;
         let folder = json!({"uri": editor.uri(""), "name": "w"});
         let params = json!({
             "processId": std::process::id(),
@@ -86,7 +98,7 @@ impl Editor {
         });
         editor.welcome = editor.request("initialize", params).await.unwrap();
         editor.notify("initialized", json!({})).await;
-        editor
+        self
     }
 
     pub(crate) fn workspace(&self) -> std::path::PathBuf {
@@ -120,7 +132,7 @@ impl Editor {
         input.flush().await.unwrap();
     }
 
-    async fn send(&mut self, message: &Value) {
+    pub(crate) async fn send(&mut self, message: &Value) {
         let body = message.to_string();
         self.raw(format!("Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
     }
@@ -135,6 +147,11 @@ impl Editor {
         let id = self.next_id;
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await;
         id
+    }
+
+    /// The id of the next request.
+    pub(crate) fn upcoming(&self) -> i64 {
+        self.next_id + 1
     }
 
     /// The answer to a request: its result, or its error.
@@ -224,6 +241,14 @@ impl Editor {
         }
     }
 
+    /// Drops what came and fits.
+    pub(crate) fn forget(&mut self, fits: impl Fn(&Value) -> bool) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.unread.push_back(message);
+        }
+        self.unread.retain(|message| !fits(message));
+    }
+
     /// Drops what came and is not asked for.
     pub(crate) fn forget_unread(&mut self) {
         while self.messages.try_recv().is_ok() {}
@@ -244,6 +269,11 @@ impl Editor {
     /// The server's process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    /// Kills the server, as a crash would.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
     }
 
     /// Closes the server's input.

@@ -2,7 +2,9 @@
 
 mod liveness;
 mod plans;
+mod servers;
 mod shown;
+mod wire;
 
 use crate::editor::{Editor, Models, is_private};
 use serde_json::{Value, json};

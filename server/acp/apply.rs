@@ -3,6 +3,7 @@
 use super::Turn;
 use crate::agent::patch::FileChange;
 use crate::agent::task::Report;
+use crate::journal::{Decision, Journal};
 use crate::verdict::Level;
 use agent_client_protocol::v1::schema::{
     Diff, SessionUpdate, ToolCall, ToolCallContent, ToolCallId, ToolCallLocation, ToolCallStatus,
@@ -12,33 +13,54 @@ use std::path::PathBuf;
 
 const CALL: &str = "proposal";
 
+/// What became of a proposal.
+struct Ended {
+    /// `None`: nothing was decided.
+    decision: Option<Decision>,
+    /// How many files were written, in the order of the changes.
+    written: usize,
+    /// Why not all was applied.
+    why: Option<String>,
+}
+
 impl Turn {
-    /// Shows the edits, asks, and has the client write them.
-    pub(super) async fn offer(&self, report: &Report) {
+    /// Shows the edits, asks, and has the client write them. What became of them is written down.
+    pub(super) async fn offer(&self, report: &Report, journal: &Journal) {
         let changes: Vec<&FileChange> = report.proposal.changes.iter().map(|change| &change.file).collect();
         self.show(&changes);
         let failing = report.verdict.as_ref().is_some_and(|verdict| verdict.level == Level::Failing);
         let call = ToolCallUpdate::new(CALL, ToolCallUpdateFields::new());
-        let applied = if failing {
-            Err("the proposal fails its check, so it is not offered".to_owned())
+        let refused = |why: &str| Ended { decision: None, written: 0, why: Some(why.to_owned()) };
+        let ended = if failing {
+            refused("the proposal fails its check, so it is not offered")
         } else if !self.front.client().fs.write_text_file {
-            Err("this client takes no edits from an agent; the diff is above".to_owned())
+            refused("this client takes no edits from an agent; the diff is above")
         } else if let Some(gone) = changes.iter().find(|change| change.after.is_none()) {
-            Err(format!(
+            refused(&format!(
                 "an agent can delete no files here; delete {} and apply the rest yourself",
                 gone.path
             ))
         } else if !self.may(call, "Apply").await {
-            Err("discarded".to_owned())
+            let decision = (!self.cancel.is_cancelled()).then_some(Decision::Discarded);
+            Ended { decision, ..refused("discarded") }
         } else {
             self.write(&changes).await
         };
-        let status = if applied.is_ok() { ToolCallStatus::Completed } else { ToolCallStatus::Failed };
+        let status = if ended.why.is_none() { ToolCallStatus::Completed } else { ToolCallStatus::Failed };
         let fields = ToolCallUpdateFields::new().status(status);
         self.tell(SessionUpdate::ToolCallUpdate(ToolCallUpdate::new(CALL, fields)));
-        match applied {
-            Ok(()) => self.say("\n\nApplied."),
-            Err(why) => self.say(&format!("\n\nNot applied: {why}.")),
+        match &ended.why {
+            None => self.say("\n\nApplied."),
+            Some(why) => self.say(&format!("\n\nNot applied: {why}.")),
+        }
+        if let Some(decision) = ended.decision {
+            let mut report = report.clone();
+            if decision == Decision::Applied {
+                report.edits.truncate(ended.written);
+            }
+            if let Err(why) = journal.decided(&report, decision).await {
+                self.think(&format!("Warning: not written down: {why}\n"));
+            }
         }
     }
 
@@ -58,27 +80,35 @@ impl Turn {
     }
 
     /// All files or, where one is no longer what the edits were made for, none.
-    async fn write(&self, changes: &[&FileChange]) -> Result<(), String> {
+    async fn write(&self, changes: &[&FileChange]) -> Ended {
         for change in changes {
             if self.present(change).await != change.before {
-                return Err(format!("{} has changed since; ask again", change.path));
+                let why = Some(format!("{} has changed since; ask again", change.path));
+                return Ended { decision: Some(Decision::Stale), written: 0, why };
             }
         }
-        let mut written: Vec<&str> = Vec::new();
-        for change in changes {
+        for (written, change) in changes.iter().enumerate() {
             let content = change.after.clone().unwrap_or_default();
             let path = self.root.join(&change.path);
             let request = WriteTextFileRequest::new(self.session.clone(), path, content);
-            if let Err(error) = self.cx.send_request(request).block_task().await {
-                let before = match written.as_slice() {
+            let answer = tokio::select! {
+                answer = self.cx.send_request(request).block_task() => answer,
+                () = self.cancel.cancelled() => {
+                    let why = Some(format!("cancelled while the client wrote {}; look whether it did", change.path));
+                    return Ended { decision: Some(Decision::Applied), written: written + 1, why };
+                }
+            };
+            if let Err(error) = answer {
+                let names: Vec<&str> = changes[..written].iter().map(|change| change.path.as_str()).collect();
+                let before = match names.as_slice() {
                     [] => String::new(),
                     names => format!("; written before it: {}", names.join(", ")),
                 };
-                return Err(format!("the client refused {}: {}{before}", change.path, error.message));
+                let why = Some(format!("the client refused {}: {}{before}", change.path, error.message));
+                return Ended { decision: (written > 0).then_some(Decision::Applied), written, why };
             }
-            written.push(&change.path);
         }
-        Ok(())
+        Ended { decision: Some(Decision::Applied), written: changes.len(), why: None }
     }
 
     /// A file's text now: the client's buffer, else the disk's.

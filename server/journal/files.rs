@@ -122,6 +122,9 @@ impl Store for Files {
 impl Shared {
     /// The state, brought up to date with what other servers have written.
     fn opened(&self) -> io::Result<MutexGuard<'_, State>> {
+        if self.folder.as_os_str().is_empty() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         make_folder(&self.folder.join("tasks"))?;
         match state.index.refresh() {

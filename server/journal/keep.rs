@@ -46,7 +46,7 @@ pub enum Decision {
 }
 
 impl Decision {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Discarded => "discarded",

@@ -4,6 +4,7 @@
 //! journal's own: `begun` (the row and what was asked), `asked`, `answered`, `judged`, `report`, `decided`,
 //! `interrupted`, `wish`. Kinds that are not known are kept as events.
 
+use super::keep::Decision;
 use super::{Record, Round, Row};
 use crate::model::Usage;
 use crate::model::redact::redact;
@@ -107,7 +108,10 @@ impl Record {
                 self.row.phase = "failed".into();
                 self.row.message = text(&line["message"]).unwrap_or_default();
             }
-            "decided" => self.row.decision = text(&line["decision"]),
+            "decided" => {
+                self.row.decision = text(&line["decision"]);
+                self.row.applied = (line["decision"] == Decision::Applied.name()).then_some(at);
+            }
             _ => {}
         }
         self.events.push(line);

@@ -40,12 +40,7 @@ impl Server {
         }
         match name {
             "apply" | "discard" | "showDiff" => self.about_proposal(name, params.arguments),
-            "cancel" => {
-                let id = from_proto::task(name, params.arguments)?;
-                if self.cancel(&id) { Ok(Value::Null) } else { Err(unknown(name, &id)) }
-            }
             "showPlan" | "showLog" => self.show_about(name, params.arguments),
-            "tasks" => Ok(self.task_rows()),
             "restartSandbox" => {
                 self.reconnect();
                 self.show(MessageType::INFO, "the sandbox is made anew for the next task".into());
@@ -113,11 +108,6 @@ impl Server {
             _ => self.about(id, |server, id| async move { server.show_log(&id).await }),
         }
         Ok(Value::Null)
-    }
-
-    /// All tasks, the newest first.
-    pub(super) fn task_rows(&self) -> Value {
-        self.session().tasks.values().rev().map(Entry::row).collect()
     }
 
     /// `opendevagent/task`: the report (CONTRACT §2) of a finished task, what is known of a running one, the

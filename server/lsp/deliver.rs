@@ -5,7 +5,7 @@
 
 use super::session::{Offer, document_key};
 use super::to_proto::{self, Placed};
-use super::{MessageType, Server, host};
+use super::{DOUBTED, MessageType, Server, host};
 use crate::agent::patch::FileChange;
 use crate::agent::task::{Report, State, Stop, Task};
 use crate::config::quiet::is_within;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tower_lsp::lsp_types::{
     ApplyWorkspaceEditParams, MessageActionItem, ShowMessageRequestParams, WorkspaceEdit, request,
 };
@@ -216,6 +216,9 @@ impl Server {
                 "the editor takes no edits from a server; apply the patch yourself{path}"
             )));
         }
+        if let Some(why) = self.overtaken(task, report).await {
+            return Err(Refusal::Stale(why));
+        }
         self.check_disk(task, report).await?;
         let files = self.place(task, report)?;
         for edit in to_proto::workspace_edits(&files, &editor) {
@@ -239,22 +242,30 @@ impl Server {
         })
     }
 
-    /// Compares the files that are not open with what the edits were made for.
+    /// Compares the files with what the edits were made for. Those that are open need not be saved, but nobody else may
+    /// have written them since the task began.
     async fn check_disk(&self, task: &Task, report: &Report) -> Result<(), Refusal> {
-        let unopened: Vec<(PathBuf, FileChange)> = {
+        let (files, began) = {
             let session = self.session();
             let changes = report.proposal.changes.iter().map(|change| change.file.clone());
-            changes
-                .map(|change| (task.root.join(&change.path), change))
-                .filter(|(path, _)| session.documents.get(&path.to_string_lossy()).is_none())
-                .collect()
+            let placed = changes.map(|change| {
+                let path = task.root.join(&change.path);
+                let open = session.documents.get(&path.to_string_lossy()).is_some();
+                (path, change, open)
+            });
+            let began = session.tasks.get(&report.task).map(|entry| entry.began);
+            (placed.collect::<Vec<_>>(), began)
         };
         let stale = tokio::task::spawn_blocking(move || {
-            unopened.into_iter().find(|(path, change)| !is_on_disk(path, change.before.as_deref()))
+            let is_stale = |(path, change, open): &(PathBuf, FileChange, bool)| {
+                let before = change.before.as_deref();
+                if *open { is_overwritten(path, before, began) } else { !is_on_disk(path, before) }
+            };
+            files.into_iter().find(is_stale)
         });
         match stale.await {
             Ok(None) => Ok(()),
-            Ok(Some((_, change))) => {
+            Ok(Some((_, change, _))) => {
                 Err(Refusal::Stale(format!("{} has changed on disk since", change.path)))
             }
             Err(error) => Err(Refusal::Failed(format!("the files could not be compared: {error}"))),
@@ -269,6 +280,9 @@ impl Server {
             let path = &change.file.path;
             let key = document_key(&task.root, path);
             let document = session.documents.get(&key);
+            if session.doubted.contains(&key) {
+                return Err(Refusal::Stale(format!("{path} may be another text than yours: {DOUBTED}")));
+            }
             let same_text = document.is_none_or(|document| {
                 change
                     .file
@@ -377,6 +391,17 @@ fn is_on_disk(path: &Path, text: Option<&str>) -> bool {
         (Err(error), None) => error.kind() == std::io::ErrorKind::NotFound,
         _ => false,
     }
+}
+
+/// Whether somebody has written another text into a file that is open: what differs by how a text is stored is the same
+/// text. One that was not written since the task began is older than the buffer.
+fn is_overwritten(path: &Path, before: Option<&str>, began: Option<SystemTime>) -> bool {
+    let written = path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let newer = written.zip(began).is_some_and(|(written, began)| written > began);
+    let bare = |text: &str| text.trim_start_matches('\u{feff}').trim_end().replace('\r', "");
+    newer
+        && std::fs::read_to_string(path)
+            .is_ok_and(|text| before.is_none_or(|before| bare(&text) != bare(before)))
 }
 
 fn refused(reason: Option<String>) -> Refusal {

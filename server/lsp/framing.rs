@@ -71,7 +71,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         let length = self.header.length.filter(|length| self.buffer.len() >= *length)?;
         self.header = Header::default();
         let mut body = self.buffer.split_to(length);
-        let (incoming, used) = read(&body);
+        let (incoming, used) = read(&mut body);
         if used < body.len() {
             // The claimed length was wrong: what follows the message belongs to the next one.
             let mut rest = body.split_off(used);
@@ -147,8 +147,12 @@ struct Envelope {
 }
 
 /// Reads one message and tells how many bytes of `body` it took.
-fn read(body: &[u8]) -> (Incoming, usize) {
-    match serde_json::from_slice::<Message>(body) {
+fn read(body: &mut [u8]) -> (Incoming, usize) {
+    let mut message = serde_json::from_slice::<Message>(body);
+    if message.as_ref().is_err_and(serde_json::Error::is_syntax) && mend_surrogates(body) {
+        message = serde_json::from_slice(body);
+    }
+    match message {
         Ok(Message { id, method: Some(method), params, .. }) => {
             let mut request = Request::build(method.clone());
             if let Some(id) = id {
@@ -171,6 +175,31 @@ fn read(body: &[u8]) -> (Incoming, usize) {
         }
         Err(error) => salvage(body, &error),
     }
+}
+
+/// Puts U+FFFD in place of each half of a UTF-16 pair that stands alone. Editors whose texts are UTF-16 may send one, as
+/// the text of a change that must not be lost for it; the replacement is as wide, so later positions stay right. Whether
+/// there was any.
+fn mend_surrogates(body: &mut [u8]) -> bool {
+    let (mut mended, mut at) = (false, 0);
+    while let Some(next) = body[at..].iter().position(|byte| *byte == b'\\') {
+        at += next;
+        match (unit(body, at), unit(body, at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 12,
+            (Some(0xd800..=0xdfff), _) => {
+                body[at..at + 6].copy_from_slice(b"\\ufffd");
+                (mended, at) = (true, at + 6);
+            }
+            _ => at = (at + 2).min(body.len()),
+        }
+    }
+    mended
+}
+
+/// The value of the escape `\uXXXX` at a place.
+fn unit(body: &[u8], at: usize) -> Option<u16> {
+    let digits = body.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// What is left of a message that is not JSON as a whole.
@@ -244,6 +273,26 @@ mod tests {
         check(frame(r#"{"id":2,"error":{"code":-1,"message":"no"}}"#).as_bytes(), &["=2"]).await;
         check(b"content-length:14\nContent-Type: x\n\n{\"method\":\"m\"}", &["m"]).await;
         check(format!("Content-Length: 99\r\n\r\n{BODY}").as_bytes(), &[]).await;
+    }
+
+    /// A text of half a pair is no reason to lose a change.
+    #[test]
+    fn lone_halves_of_utf16_pairs() {
+        for (text, expect) in [
+            (r"a\ud83d", "a\u{fffd}"),
+            (r"\udca1b", "\u{fffd}b"),
+            (r"\ud83d\ud83d\udca1\udca1", "\u{fffd}💡\u{fffd}"),
+            (r"\\ud83d\ud83d\\", "\\ud83d\u{fffd}\\"),
+            (r"\ud83d\n\u00e9", "\u{fffd}\né"),
+        ] {
+            let mut body = format!(r#"{{"method":"m","params":{{"text":"{text}"}}}}"#).into_bytes();
+            let (Incoming::Request(request), used) = read(&mut body) else { panic!("{text}") };
+            assert_eq!(
+                (request.params().expect("params")["text"].as_str(), used),
+                (Some(expect), body.len())
+            );
+        }
+        assert!(!mend_surrogates(&mut r"\ud83d\udca1 \\ud83d \u12".to_owned().into_bytes()));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 use super::capabilities::Editor;
 use super::{Server, actions, from_proto, hints, hover, to_proto};
 use serde_json::Value;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use tower_lsp::LanguageServer;
 use tower_lsp::jsonrpc::Result;
@@ -66,6 +67,7 @@ impl LanguageServer for Server {
             // Where their lines end is known only now.
             self.publish(&session, &key);
         }
+        self.edits.fetch_add(1, Ordering::Relaxed);
         self.shrink();
         self.changed.notify_waiters();
     }
@@ -82,6 +84,7 @@ impl LanguageServer for Server {
         if withdrawn {
             self.refresh_lenses();
         }
+        self.edits.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_waiters();
     }
 
@@ -96,6 +99,7 @@ impl LanguageServer for Server {
         session.failing.remove(&key);
         session.proofs.remove(&key);
         session.documents.remove(&key);
+        session.doubted.remove(&key);
         self.changed.notify_waiters();
         self.shrink();
     }
@@ -173,6 +177,14 @@ impl LanguageServer for Server {
     }
 
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {
-        self.execute(params).map(Some)
+        match params.command.as_str() {
+            // These may need the disk, for tasks of other servers.
+            "opendevagent.tasks" => Ok(Some(self.all_rows().await.into())),
+            "opendevagent.cancel" => {
+                let id = from_proto::task("cancel", params.arguments)?;
+                if self.cancel(&id) { Ok(None) } else { self.cancel_elsewhere(&id).await.map(Some) }
+            }
+            _ => self.execute(params).map(Some),
+        }
     }
 }

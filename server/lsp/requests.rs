@@ -51,13 +51,13 @@ impl Server {
     }
 
     /// `opendevagent/tasks`.
-    pub(super) fn list_tasks(&self, _params: Value) -> Ready<Result<Value>> {
-        ready(Ok(self.task_rows()))
+    pub(super) async fn list_tasks(&self, _params: Value) -> Result<Value> {
+        Ok(self.all_rows().await.into())
     }
 
     /// `opendevagent/task`.
-    pub(super) fn one_task(&self, OneTask { task }: OneTask) -> Ready<Result<Value>> {
-        ready(self.task_record(&task))
+    pub(super) async fn one_task(&self, OneTask { task }: OneTask) -> Result<Value> {
+        self.any_record(&task).await
     }
 
     /// `opendevagent/proposal`: a task's proposal, as `opendevagent/review` brings it.

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_lsp::lsp_types::{ProgressToken, TextDocumentContentChangeEvent};
 
@@ -37,6 +37,8 @@ const LOG_WIDTH: usize = 2000;
 pub(super) struct Session {
     pub(super) editor: Arc<Editor>,
     pub(super) documents: Documents,
+    /// Keys of open documents whose text may not be what the editor shows: a change to them was lost.
+    pub(super) doubted: HashSet<String>,
     /// Workspace folders, as absolute paths.
     pub(super) folders: Vec<PathBuf>,
     /// The settings that the client has sent last.
@@ -71,6 +73,7 @@ pub(super) struct Entry {
     /// Key of the document that it is about.
     pub(super) key: String,
     pub(super) cancel: CancellationToken,
+    pub(super) began: SystemTime,
     /// The buffers it began with; let go when it ends.
     pub(super) documents: Documents,
     pub(super) phase: Phase,
@@ -108,7 +111,9 @@ pub(super) enum Offer {
 impl Session {
     pub(super) fn open(&mut self, uri: String, version: i32, language: String, text: &str) {
         let document = Document { version, language, text: ropey::Rope::from_str(text), uri };
-        self.documents.insert(from_proto::key(&document.uri), document);
+        let key = from_proto::key(&document.uri);
+        self.doubted.remove(&key);
+        self.documents.insert(key, document);
     }
 
     /// Performs the changes of one `textDocument/didChange`. A document that is not open is left alone. Whether
@@ -131,6 +136,9 @@ impl Session {
                 .range
                 .map(|range| (from_proto::position(range.start), from_proto::position(range.end)));
             text::rope_change(&mut document.text, range, &change.text, encoding);
+            if range.is_none() {
+                self.doubted.remove(key);
+            }
             if let Some(published) = &mut published {
                 let moved = document.text.len_lines() as i32 - lines as i32;
                 published.version = Some(version);
@@ -158,6 +166,7 @@ impl Session {
             remembered,
             key,
             cancel,
+            began: SystemTime::now(),
             documents: self.documents.clone(),
             phase: Phase::Queued,
             percent: 0,
@@ -260,6 +269,7 @@ impl Entry {
             "uri": to_proto::file_uri(Path::new(&self.key)),
             "cost_usd": self.cost_usd,
             "error": self.report.as_ref().and_then(|report| report.error.as_ref()),
+            "server": "this",
         })
     }
 

@@ -1,9 +1,9 @@
 //! A task's life in the server: begun by a command, run beside the handlers, ended with a report.
 
-use super::Server;
 use super::capabilities::Editor;
 use super::from_proto::{self, Arguments, wrong};
 use super::session::Offer;
+use super::{DOUBTED, Server};
 use crate::agent::Emit;
 use crate::agent::task::{Report, Stop, Target, Task};
 use crate::config::Loaded;
@@ -39,7 +39,14 @@ impl Server {
     pub(super) fn task(&self, action: Action, arguments: Arguments) -> Result<(Task, String), Error> {
         let no_file = || wrong(action.name(), format!("{} is no file in a folder", arguments.uri));
         let file = from_proto::path(&arguments.uri).ok_or_else(no_file)?;
-        let root = from_proto::root(&self.session().folders, &file).ok_or_else(no_file)?;
+        let key = from_proto::key(&arguments.uri);
+        let root = {
+            let session = self.session();
+            if session.doubted.contains(&key) {
+                return Err(wrong(action.name(), DOUBTED));
+            }
+            from_proto::root(&session.folders, &file).ok_or_else(no_file)?
+        };
         let path = file.strip_prefix(&root).ok().and_then(Path::to_str).ok_or_else(no_file)?;
         let path = path.replace(std::path::MAIN_SEPARATOR, "/");
         let mut task = Task::new(action, root);
@@ -52,7 +59,7 @@ impl Server {
         task.check = arguments.check;
         task.usd = arguments.budget;
         task.diagnostics = arguments.diagnostics.iter().flatten().map(from_proto::given).collect();
-        Ok((task, from_proto::key(&arguments.uri)))
+        Ok((task, key))
     }
 
     /// Begins a task on the buffers as they are now. Its id.

@@ -11,11 +11,12 @@ use futures_util::{SinkExt, Stream, StreamExt};
 use serde::Serialize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tower_lsp::jsonrpc::{Error, ErrorCode, Request, Response};
+use tower_lsp::jsonrpc::{Error, ErrorCode, Id, Request, Response};
 use tower_lsp::{ClientSocket, LspService};
 use tower_service::Service;
 
@@ -54,7 +55,12 @@ where
         };
         let answer = match incoming {
             None => break,
-            Some(Incoming::Refused(refusal)) => Some(refusal),
+            Some(Incoming::Refused(refusal)) => {
+                if *refusal.id() == Id::Null {
+                    service.inner().doubt();
+                }
+                Some(refusal)
+            }
             Some(Incoming::Response(reply)) => {
                 // Fails only after `exit`, when nobody waits for replies any more.
                 let _ = replies.send(reply).await;
@@ -66,11 +72,20 @@ where
                 if request.method() == "initialize" {
                     service.inner().introduce(request.params());
                 }
-                handle(&mut service, request, &answers, &calls)
+                let edits = matches!(request.method(), "textDocument/didOpen" | "textDocument/didChange");
+                let taken = service.inner().edits.load(Ordering::Relaxed);
+                let answer = handle(&mut service, request, &answers, &calls);
+                if edits && service.inner().edits.load(Ordering::Relaxed) == taken {
+                    service.inner().doubt();
+                }
+                answer
             }
         };
         if let Some(answer) = answer {
-            answers.send(&answer).await;
+            tokio::select! {
+                () = answers.send(&answer) => {}
+                () = gone.cancelled() => break,
+            }
         }
     }
     drop(answers);

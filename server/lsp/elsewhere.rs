@@ -1,0 +1,172 @@
+//! Tasks of other servers and of earlier runs on the same folders, from the journal that all of them share.
+
+use super::from_proto::wrong;
+use super::session::Entry;
+use super::{Server, to_proto};
+use crate::agent::task::{Report, Task};
+use crate::event::Phase;
+use crate::journal::{Query, Record, Row, Store, is_this_server};
+use crate::sandbox::owner::Owner;
+use crate::wiring;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tower_lsp::jsonrpc::Result;
+
+/// Tasks that are listed beside this server's own, and how long those of earlier runs are.
+const LISTED: usize = 64;
+const LATELY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Tasks that are looked through for edits to the same files.
+const LOOKED_THROUGH: usize = 256;
+
+impl Server {
+    /// All tasks on the open folders, the newest first. Reads the disk.
+    pub(super) async fn all_rows(&self) -> Vec<Value> {
+        let mut rows = self.own_rows();
+        let folders = self.session().folders.clone();
+        if !folders.is_empty() {
+            let query = Query { limit: LISTED * 4, ..Query::default() };
+            // Without a journal there is nothing to add.
+            let others = self.store().await.list(&query).await.unwrap_or_default();
+            let here = |row: &Row| folders.iter().any(|folder| Path::new(&row.workspace).starts_with(folder));
+            let others = others.iter().filter(|row| !is_this_server(&row.server) && here(row));
+            rows.extend(others.filter_map(told).take(LISTED));
+            // Ids are ordered by age.
+            rows.sort_by(|one, other| other["task"].as_str().cmp(&one["task"].as_str()));
+        }
+        rows
+    }
+
+    fn own_rows(&self) -> Vec<Value> {
+        self.session().tasks.values().rev().map(Entry::row).collect()
+    }
+
+    /// What is known of any task: of this server's from memory, of others from the journal.
+    pub(super) async fn any_record(&self, id: &str) -> Result<Value> {
+        if self.session().tasks.contains_key(id) {
+            return self.task_record(id);
+        }
+        let record = self.store().await.task(id).await.map_err(|error| wrong("task", error))?;
+        Ok(retold(&record))
+    }
+
+    /// Has the server that runs a task cancel it.
+    pub(super) async fn cancel_elsewhere(&self, id: &str) -> Result<Value> {
+        let unknown = |error: &dyn std::fmt::Display| wrong("cancel", error);
+        let journal = {
+            let server = self.clone();
+            let folder = self.session().folders.first().cloned();
+            let made = tokio::task::spawn_blocking(move || {
+                wiring::journal(&server.load(folder.as_deref()).settings)
+            });
+            made.await.map_err(|error| unknown(&error))?
+        };
+        journal.ask_to_cancel(id).await.map_err(|error| unknown(&error))?;
+        Ok(Value::Null)
+    }
+
+    /// Why a proposal comes too late: another server has applied edits to one of its files since its task began. They may
+    /// stand in a buffer of another editor alone, where neither our buffers nor the disk show them.
+    pub(super) async fn overtaken(&self, task: &Task, report: &Report) -> Option<String> {
+        let store = self.workshop(&task.root).ok()?.connected.journal.store.clone();
+        let query = Query { limit: LOOKED_THROUGH, ..Query::default() };
+        let rows = store.list(&query).await.ok()?;
+        let begun = rows.iter().find(|row| row.id == report.task)?.begun;
+        let ours: Vec<PathBuf> = report.edits.iter().map(|edit| real(&task.root.join(&edit.path))).collect();
+        for row in
+            rows.iter().filter(|row| row.applied.is_some_and(|at| at > begun) && !is_this_server(&row.server))
+        {
+            let record = store.task(&row.id).await.ok()?;
+            let edits = record.report.as_ref().and_then(|report| report["edits"].as_array());
+            let mut theirs = edits.into_iter().flatten().filter_map(|edit| edit["path"].as_str());
+            let same = theirs.find(|path| ours.contains(&real(&Path::new(&row.workspace).join(path))));
+            if let Some(path) = same {
+                return Some(format!("{path} was changed by another editor's `{}` since", row.title));
+            }
+        }
+        None
+    }
+
+    /// The journal's tasks, as the first folder that had a task knows them, else read anew.
+    async fn store(&self) -> Arc<dyn Store> {
+        let known =
+            self.session().workshops.values().next().map(|workshop| workshop.connected.journal.store.clone());
+        if let Some(known) = known {
+            return known;
+        }
+        let (server, folder) = (self.clone(), self.session().folders.first().cloned());
+        let made =
+            tokio::task::spawn_blocking(move || wiring::store(&server.load(folder.as_deref()).settings));
+        let store = made.await.expect("settings are read without a panic");
+        // Whoever opens the journal first hears the news; they are told once.
+        for news in store.news().await {
+            self.warn(format!("OpenDevAgent: {news}"));
+        }
+        store
+    }
+}
+
+/// A file by the name that all servers give it; as it was named where there is none.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// A row of another server as ours are; `None` when it is of the past.
+fn told(row: &Row) -> Option<Value> {
+    let gone = row.server.parse().is_ok_and(|owner: Owner| owner.is_dead());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let of_late = Duration::from_millis(row.begun) + LATELY > now;
+    (!gone || of_late).then(|| shown(row, if gone { "earlier" } else { "other" }))
+}
+
+fn shown(row: &Row, server: &str) -> Value {
+    let file = row
+        .file
+        .as_ref()
+        .map_or_else(|| PathBuf::from(&row.workspace), |file| Path::new(&row.workspace).join(file));
+    let verdict = row.level.as_ref().map(|level| json!({"level": level, "reason": row.message}));
+    let error = (row.phase == "failed").then_some(&row.message);
+    json!({
+        "task": row.id,
+        "action": row.action,
+        "title": row.title,
+        "phase": row.phase,
+        "percent": Phase::named(&row.phase).map(Phase::percent),
+        "verdict": verdict,
+        "offer": false,
+        "proposal": row.decision.as_deref().unwrap_or("none"),
+        "uri": to_proto::file_uri(&file),
+        "cost_usd": row.usage.cost_usd,
+        "error": error,
+        "server": server,
+    })
+}
+
+/// A record of the journal, as `opendevagent/task` tells of our own tasks.
+fn retold(record: &Record) -> Value {
+    let gone = record.row.server.parse().is_ok_and(|owner: Owner| owner.is_dead());
+    let server = match is_this_server(&record.row.server) {
+        true => "this",
+        false if gone => "earlier",
+        false => "other",
+    };
+    let mut told = shown(&record.row, server);
+    if let (Some(Value::Object(report)), Value::Object(told)) = (&record.report, &mut told) {
+        told.extend(report.clone());
+    }
+    let line = |event: &Value| {
+        let text = |name: &str| event[name].as_str().map(str::to_owned);
+        match event["kind"].as_str()? {
+            "noted" => text("text"),
+            "ended" | "interrupted" => text("message"),
+            "phase" => text("phase"),
+            "ran" => Some(format!("{}: {}", text("stage")?, text("status")?)),
+            "decided" => text("decision"),
+            _ => None,
+        }
+    };
+    told["log"] = record.events.iter().filter_map(line).collect();
+    told["context"] = Value::Null;
+    told
+}
