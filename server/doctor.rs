@@ -55,10 +55,10 @@ impl fmt::Display for Check {
     }
 }
 
-/// Looks at settings, model and key, sandbox and image, editors. Asks the network, changes nothing. `ask` is where
+/// Looks at settings, store, model and key, sandbox and image, editors. Asks the network, changes nothing. `ask` is where
 /// an editor keeps the key.
 pub async fn examine(loaded: &Loaded, workspace: Option<&Path>, ask: Option<AskKey>) -> Vec<Check> {
-    let mut checks = vec![settings(loaded)];
+    let mut checks = vec![settings(loaded), store(loaded).await];
     match wiring::connect(loaded, ask, nobody()) {
         Ok(connected) => {
             let model: Arc<dyn Model> = connected.ports.model.clone();
@@ -96,6 +96,14 @@ fn settings(loaded: &Loaded) -> Check {
             remedy: Some(format!("correct them in {file} or your editor")),
             ..Check::problem("settings", &problems.join("; "))
         },
+    }
+}
+
+/// Where tasks are kept; a Redis that a team shares is asked.
+async fn store(loaded: &Loaded) -> Check {
+    match wiring::store(&loaded.settings).probe().await {
+        Ok(detail) => Check::ok("store", detail),
+        Err(error) => Check::problem("store", &error.to_string()),
     }
 }
 

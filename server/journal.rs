@@ -11,11 +11,13 @@ mod files;
 mod index;
 mod keep;
 mod line;
+mod team;
 mod witness;
 
 pub use files::Files;
 pub use keep::{Decision, Journal, again};
 pub use line::hide;
+pub use team::TeamStore;
 
 use crate::model::Usage;
 use futures_util::future::BoxFuture;
@@ -61,6 +63,9 @@ pub struct Row {
     pub edits: u32,
     /// The process that runs it, as [`crate::sandbox::owner::Owner`] writes it.
     pub server: String,
+    /// Another machine of the team keeps it: its paths mean nothing here.
+    #[serde(skip)]
+    pub remote: bool,
 }
 
 /// Which tasks are wanted, the newest first.
@@ -156,6 +161,20 @@ pub trait Store: Send + Sync {
 
     /// For people: where tasks are kept.
     fn describe(&self) -> String;
+
+    /// Whether it can be used, for people. Changes nothing.
+    fn probe(&self) -> BoxFuture<'_, Result<String, StoreError>>;
+
+    /// What is wrong with the part that others share, while work goes on without it.
+    fn problem(&self) -> Option<StoreError> {
+        None
+    }
+
+    /// Tells those who share the store that this process is there from now on, and which editor it serves; whether there
+    /// are any to be told.
+    fn attend(&self, _editor: &str) -> bool {
+        false
+    }
 }
 
 /// Why a store could not do its work. Every message ends in what to do.

@@ -1,7 +1,7 @@
 //! OpenDevAgent: a language server that plans, writes and repairs code, and proves it in a sandbox first.
 //!
 //! # Code map
-//! Left knows nothing of right: `text < syntax < workspace < {verdict, event, model, sandbox} < config < crash < agent < journal < wiring < doctor < dashboard < {lsp, acp} < cli`.
+//! Left knows nothing of right: `text < syntax < workspace < link < {verdict, event, model, sandbox} < config < crash < agent < journal < wiring < doctor < dashboard < {lsp, acp} < cli`.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`workspace`] | open buffers over files; the frozen snapshot of a task; what may never leave |
 //! | [`config`] | every setting, declared once |
 //! | [`crash`] | what is left of a panic: a file on this machine |
+//! | [`link`] | the way to a team's Redis; the requests a minute that its members share |
 //! | [`model`] | what a model is asked and answers; any OpenAI-compatible server, recorded answers |
 //! | [`sandbox`] | what a program run is asked and answers; Docker, the image, the runner that is PID 1 in it |
 //! | [`verdict`], [`event`] | what is said about a task, as data |
@@ -43,6 +44,7 @@ pub mod dashboard;
 pub mod doctor;
 pub mod event;
 pub mod journal;
+pub mod link;
 pub mod lsp;
 pub mod model;
 pub mod sandbox;

@@ -9,16 +9,18 @@ use crate::agent::dependencies::Consent;
 use crate::agent::{AgentOptions, Options, Ports};
 use crate::config::{self, Loaded, Settings, seconds};
 use crate::journal::audit::Audit;
-use crate::journal::{Files, Journal, Store};
+use crate::journal::{Files, Journal, Store, TeamStore};
+use crate::link::{self, Limit, Link};
 use crate::model::openai::{self, KeySource, OpenAi};
 use crate::model::{Agent, Model, ModelError};
 use crate::sandbox::docker::{Docker, DockerOptions};
+use crate::sandbox::owner;
 use crate::sandbox::team::{self, Remote, Team};
 use crate::sandbox::{Absent, Sandbox, SandboxError};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// How long a container is kept ready after the last job of its kind.
@@ -65,6 +67,7 @@ pub fn model(settings: &Settings, keys: Arc<dyn KeySource>) -> Result<OpenAi, Mo
         tries: limits.retries,
         max_hint: seconds(limits.max_hint_seconds),
         requests_per_minute: limits.requests_per_minute,
+        shared: team_store(settings).map(|store| Limit::new(store.link(), owner::machine())),
         concurrent: limits.concurrent_calls as usize,
         lists: config::base_directory("XDG_CACHE_HOME", ".cache")
             .map(|folder| folder.join("opendevagent/models")),
@@ -75,7 +78,7 @@ pub fn model(settings: &Settings, keys: Arc<dyn KeySource>) -> Result<OpenAi, Mo
 pub fn sandbox(settings: &Settings) -> Arc<dyn Sandbox> {
     let limits = settings.sandbox_limits();
     if settings.sandbox.host.as_deref() == Some(TEAM) {
-        return match team(settings.store.url.as_deref().unwrap_or_default()) {
+        return match team(settings, settings.store.url.as_deref().unwrap_or_default()) {
             Ok(team) => Arc::new(Remote::new(team, limits)),
             Err(error) => Arc::new(Absent { limits, error }),
         };
@@ -90,20 +93,58 @@ pub fn sandbox(settings: &Settings) -> Arc<dyn Sandbox> {
 ///
 /// # Errors
 /// When the address or the key cannot be used.
-pub fn team(url: &str) -> Result<Team, SandboxError> {
-    let secret = |name| std::env::var(name).ok().map(SecretString::from);
-    Team::new(url, secret(team::KEY_ENV), secret(team::PASSWORD_ENV).as_ref())
+pub fn team(settings: &Settings, url: &str) -> Result<Team, SandboxError> {
+    Team::new(Arc::new(link(settings, url)), secret(team::KEY_ENV))
+}
+
+fn link(settings: &Settings, url: &str) -> Link {
+    Link::new(url, secret(link::PASSWORD_ENV).as_ref(), settings.store.plaintext)
+}
+
+fn secret(name: &str) -> Option<SecretString> {
+    std::env::var(name).ok().map(SecretString::from)
 }
 
 /// Where tasks are kept, and the audit log beside them. Nothing is opened before it is used.
 pub fn journal(settings: &Settings) -> Journal {
-    let store = &settings.store;
-    let state = match &store.url {
+    let state = state(settings);
+    let tasks: Arc<dyn Store> = match team_store(settings) {
+        Some(store) => store,
+        None => Arc::new(files(&state)),
+    };
+    let (days, mib) = (settings.store.keep_days, settings.store.keep_mib);
+    Journal::new(tasks, Audit::new(state), days, mib)
+}
+
+/// The folder of what outlives this process; empty where there is none.
+fn state(settings: &Settings) -> PathBuf {
+    let state = match &settings.store.url {
         Some(url) if !config::is_redis(url) => Some(PathBuf::from(url)),
         _ => config::base_directory("XDG_STATE_HOME", ".local/state").map(|state| state.join("opendevagent")),
     };
-    let tasks = Files::new(state.as_ref().map(|state| state.join("journal")).unwrap_or_default());
-    Journal::new(Arc::new(tasks), Audit::new(state.unwrap_or_default()), store.keep_days, store.keep_mib)
+    state.unwrap_or_default()
+}
+
+fn files(state: &Path) -> Files {
+    Files::new(if state.as_os_str().is_empty() { PathBuf::new() } else { state.join("journal") })
+}
+
+/// The store that a team shares, where the settings name one: the same for all who ask in this process, because its
+/// connection and its heart are.
+fn team_store(settings: &Settings) -> Option<Arc<TeamStore>> {
+    type Known = Vec<(config::Store, Weak<TeamStore>)>;
+    static KNOWN: Mutex<Known> = Mutex::new(Vec::new());
+    let url = settings.store.url.as_deref().filter(|url| config::is_redis(url))?;
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|(_, store)| store.strong_count() > 0);
+    if let Some(store) =
+        known.iter().find(|(of, _)| *of == settings.store).and_then(|(_, store)| store.upgrade())
+    {
+        return Some(store);
+    }
+    let store = TeamStore::new(files(&state(settings)), Arc::new(link(settings, url)));
+    known.push((settings.store.clone(), Arc::downgrade(&store)));
+    Some(store)
 }
 
 /// The tasks alone, to look at.

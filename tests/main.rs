@@ -24,6 +24,7 @@ mod redis;
 mod sandbox;
 mod secrets;
 mod setup;
+mod shared;
 mod stalled;
 mod support;
 mod team;

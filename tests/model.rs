@@ -68,6 +68,7 @@ fn options(base_url: &str, keys: &[&'static str]) -> Options {
         tries: 3,
         max_hint: Duration::from_secs(30),
         requests_per_minute: 100,
+        shared: None,
         concurrent: 4,
         lists: None,
     }

@@ -31,7 +31,7 @@ pub(super) async fn run(args: WorkerArgs, loaded: &Loaded) -> u8 {
 
 async fn work(args: WorkerArgs, loaded: &Loaded) -> Result<(), SandboxError> {
     let url = args.store.or_else(|| loaded.settings.store.url.clone()).unwrap_or_default();
-    let team = Arc::new(wiring::team(&url)?);
+    let team = Arc::new(wiring::team(&loaded.settings, &url)?);
     let docker = Arc::new(wiring::docker(&loaded.settings)?);
     complain(&docker.probe().await?);
     docker.sweep().await;

@@ -201,8 +201,10 @@ settings! {
 
 settings! {
     Store {
-        /// Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis names a team's workers alone; tasks stay here.
+        /// Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis, `rediss://[USER@]HOST:PORT`: there too, for a team to see.
         url: Option<String> = None,
+        /// A Redis beyond this machine may be spoken to without TLS: on a network of your own.
+        plaintext: bool = false,
         /// Days an ended task is kept.
         keep_days: u32 = 90,
         /// MiB that all tasks may take; the oldest go first.
@@ -296,5 +298,5 @@ impl Settings {
 
 /// Whether `store.url` names a Redis that a team shares, and not a folder.
 pub fn is_redis(url: &str) -> bool {
-    url.split_once("://").is_some_and(|(scheme, _)| scheme == "redis")
+    url.split_once("://").is_some_and(|(scheme, _)| matches!(scheme, "redis" | "rediss"))
 }

@@ -31,6 +31,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone)]
 pub struct Files(Arc<Shared>);
 
+/// Lines of a task, the place in its file behind them, and its row.
+pub(super) type Piece = (Vec<Value>, u64, Row);
+
 struct Shared {
     folder: PathBuf,
     state: Mutex<State>,
@@ -50,7 +53,48 @@ impl Files {
         Self(Arc::new(Shared { folder, state: Mutex::new(state) }))
     }
 
+    /// Whether a task is kept here.
+    pub(super) fn has(&self, task: &str) -> bool {
+        is_id(task) && self.0.file(task).exists()
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// Bytes of a task's file.
+    pub(super) fn length(&self, task: &str) -> u64 {
+        fs::metadata(self.0.file(task)).map_or(0, |data| data.len())
+    }
+
+    /// The lines of a task from a place in its file on, at most about `most` bytes; the place behind them; its row.
+    pub(super) fn piece(
+        &self,
+        task: &str,
+        from: u64,
+        most: u64,
+    ) -> BoxFuture<'static, Result<Piece, StoreError>> {
+        let task = task.to_owned();
+        self.blocking(move |shared| {
+            let piece = || {
+                let (lines, next) = shared.lines(&task, from, most)?;
+                // A line that is longer than all that was wanted.
+                let (lines, next) =
+                    if next == from { shared.lines(&task, from, MOST_BYTES)? } else { (lines, next) };
+                Ok((lines, next, shared.record(&task)?.row))
+            };
+            piece().map_err(|error| shared.failed(&error))
+        })
+    }
+
     /// Does `work` where it may wait for the disk.
+    pub(super) fn blocking_on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
+        self.blocking(move |shared| work().map_err(|error| shared.failed(&error)))
+    }
+
     fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
@@ -96,7 +140,8 @@ impl Store for Files {
     ) -> BoxFuture<'a, Result<(Vec<Value>, String), StoreError>> {
         let (task, from) = (task.to_owned(), cursor.parse().unwrap_or(0));
         self.blocking(move |shared| {
-            let (lines, next) = shared.lines(&task, from).map_err(|error| shared.failed(&error))?;
+            let (lines, next) =
+                shared.lines(&task, from, MOST_BYTES).map_err(|error| shared.failed(&error))?;
             Ok((lines, next.to_string()))
         })
     }
@@ -116,6 +161,17 @@ impl Store for Files {
 
     fn describe(&self) -> String {
         self.0.folder.display().to_string()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, StoreError>> {
+        self.blocking(|shared| {
+            let folder = shared.folder.display();
+            if !shared.folder.exists() {
+                return Ok(format!("no task is kept in {folder} yet"));
+            }
+            let count = shared.list(&Query::default()).map_err(|error| shared.failed(&error))?.len();
+            Ok(format!("{count} tasks in {folder}"))
+        })
     }
 }
 
@@ -200,14 +256,15 @@ impl Shared {
         Ok(Record::of(&bytes))
     }
 
-    fn lines(&self, task: &str, from: u64) -> io::Result<(Vec<Value>, u64)> {
+    /// Whole lines from a place on, and the place behind them.
+    fn lines(&self, task: &str, from: u64, most: u64) -> io::Result<(Vec<Value>, u64)> {
         if !is_id(task) {
             return Ok((Vec::new(), from));
         }
         let mut file = File::open(self.file(task))?;
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(from))?;
-        file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        file.take(most).read_to_end(&mut bytes)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let lines = bytes[..whole].split(|byte| *byte == b'\n');
         Ok((lines.filter_map(|line| serde_json::from_slice(line).ok()).collect(), from + whole as u64))
@@ -385,7 +442,7 @@ fn unavailable(why: &str) -> StoreError {
 }
 
 /// Letters, digits and hyphens: nothing that a path gives a meaning to.
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 

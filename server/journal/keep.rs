@@ -34,6 +34,8 @@ pub struct Journal {
     keep_mib: u64,
     /// That something cannot be written was said already.
     troubled: AtomicBool,
+    /// That others cannot be reached was said, and not yet that they can again.
+    apart: AtomicBool,
     pruned: AtomicBool,
 }
 
@@ -58,8 +60,8 @@ impl Decision {
 impl Journal {
     /// Opens nothing before it is used.
     pub fn new(store: Arc<dyn Store>, audit: Audit, keep_days: u32, keep_mib: u64) -> Self {
-        let (troubled, pruned) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { store, audit, keep_days, keep_mib, troubled, pruned }
+        let no = || AtomicBool::new(false);
+        Self { store, audit, keep_days, keep_mib, troubled: no(), apart: no(), pruned: no() }
     }
 
     /// [`agent::run`], written down. A round is on the disk before the next one is asked for; where the store fails,
@@ -75,7 +77,7 @@ impl Journal {
         let (pen, writer) = self.follow(&task.id, emit.clone());
         pen.write("begun", json!({"row": row(&task), "asked": asked(&task)}));
         let both: Emit = {
-            let pen = pen.clone();
+            let (pen, emit) = (pen.clone(), emit.clone());
             Arc::new(move |kind: Kind| {
                 pen.see(&kind);
                 emit(kind);
@@ -90,14 +92,17 @@ impl Journal {
             options: ports.options.clone(),
         });
         let id = task.id.clone();
+        self.tell_apart(&both);
         let report = tokio::select! {
-            report = agent::run(watched, task, documents, cancel.clone(), both) => report,
-            () = self.heed(&id, &cancel) => unreachable!("it heeds for ever"),
+            report = agent::run(watched, task, documents, cancel.clone(), both.clone()) => report,
+            () = self.heed(&id, &cancel, &both) => unreachable!("it heeds for ever"),
         };
         pen.write("report", json!({"report": &report}));
-        drop(pen);
+        // Both write with it.
+        drop((pen, both));
         // A store that hangs must not keep a finished task from its user.
         let _ = tokio::time::timeout(PATIENCE, writer).await;
+        self.tell_apart(&emit);
         self.prune();
         report
     }
@@ -145,11 +150,25 @@ impl Journal {
         }
     }
 
+    /// Says once that those who share the store cannot be reached, and once that they can again.
+    fn tell_apart(&self, emit: &Emit) {
+        let problem = self.store.problem();
+        let told = match (&problem, self.apart.swap(problem.is_some(), Ordering::Relaxed)) {
+            (Some(problem), false) => {
+                (Note::Warning, format!("{problem}. The task goes on here, and is shared later"))
+            }
+            (None, true) => (Note::Info, "the team's Redis is back, and gets what it missed".to_owned()),
+            _ => return,
+        };
+        emit(Kind::Noted { level: told.0, text: redact(&told.1) });
+    }
+
     /// Cancels the task when another server asks for it. Never ends.
-    async fn heed(&self, task: &str, cancel: &CancellationToken) {
+    async fn heed(&self, task: &str, cancel: &CancellationToken, emit: &Emit) {
         let mut cursor = String::new();
         loop {
             tokio::time::sleep(BETWEEN_LOOKS).await;
+            self.tell_apart(emit);
             let Ok((lines, next)) = self.store.since(task, &cursor).await else { continue };
             cursor = next;
             if lines.iter().any(|line| line["kind"] == "wish" && line["wish"] == "cancel") {

@@ -16,17 +16,40 @@ const LONGEST_TEXT: usize = 256 << 10;
 
 /// Hides what looks like a key, in every text of `value`, and cuts what is too long.
 pub fn hide(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            *text = redact(text);
-            if text.len() > LONGEST_TEXT {
-                let end = (0..=LONGEST_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-                text.truncate(end);
-                text.push_str("\n(cut)");
-            }
+    each_text(value, &|text| {
+        *text = redact(text);
+        cut(text);
+    });
+}
+
+/// Makes what others wrote harmless to show: no characters that steer a terminal, nothing too long.
+pub(super) fn tame(value: &mut Value) {
+    each_text(value, &|text| {
+        cut(text);
+        if text.contains(is_steering) {
+            *text = text.replace(is_steering, "\u{fffd}");
         }
-        Value::Array(items) => items.iter_mut().for_each(hide),
-        Value::Object(fields) => fields.values_mut().for_each(hide),
+    });
+}
+
+fn is_steering(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t' | '\r')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn cut(text: &mut String) {
+    if text.len() > LONGEST_TEXT {
+        let end = (0..=LONGEST_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("\n(cut)");
+    }
+}
+
+fn each_text(value: &mut Value, act: &dyn Fn(&mut String)) {
+    match value {
+        Value::String(text) => act(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, act)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| each_text(field, act)),
         _ => {}
     }
 }

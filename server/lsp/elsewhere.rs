@@ -1,4 +1,5 @@
-//! Tasks of other servers and of earlier runs on the same folders, from the journal that all of them share.
+//! Tasks of other servers and of earlier runs on the same folders, from the journal that all of them share; and those
+//! of a team's other machines.
 
 use super::from_proto::wrong;
 use super::session::Entry;
@@ -21,7 +22,7 @@ const LATELY: Duration = Duration::from_secs(24 * 60 * 60);
 const LOOKED_THROUGH: usize = 256;
 
 impl Server {
-    /// All tasks on the open folders, the newest first. Reads the disk.
+    /// All tasks on the open folders and of the team's other machines, the newest first. Reads the disk.
     pub(super) async fn all_rows(&self) -> Vec<Value> {
         let mut rows = self.own_rows();
         let folders = self.session().folders.clone();
@@ -29,7 +30,9 @@ impl Server {
             let query = Query { limit: LISTED * 4, ..Query::default() };
             // Without a journal there is nothing to add.
             let others = self.store().await.list(&query).await.unwrap_or_default();
-            let here = |row: &Row| folders.iter().any(|folder| Path::new(&row.workspace).starts_with(folder));
+            let here = |row: &Row| {
+                row.remote || folders.iter().any(|folder| Path::new(&row.workspace).starts_with(folder))
+            };
             let others = others.iter().filter(|row| !is_this_server(&row.server) && here(row));
             rows.extend(others.filter_map(told).take(LISTED));
             // Ids are ordered by age.
@@ -74,9 +77,8 @@ impl Server {
         let rows = store.list(&query).await.ok()?;
         let begun = rows.iter().find(|row| row.id == report.task)?.begun;
         let ours: Vec<PathBuf> = report.edits.iter().map(|edit| real(&task.root.join(&edit.path))).collect();
-        for row in
-            rows.iter().filter(|row| row.applied.is_some_and(|at| at > begun) && !is_this_server(&row.server))
-        {
+        let theirs = |row: &&Row| !row.remote && !is_this_server(&row.server);
+        for row in rows.iter().filter(theirs).filter(|row| row.applied.is_some_and(|at| at > begun)) {
             let record = store.task(&row.id).await.ok()?;
             let edits = record.report.as_ref().and_then(|report| report["edits"].as_array());
             let mut theirs = edits.into_iter().flatten().filter_map(|edit| edit["path"].as_str());
@@ -136,7 +138,7 @@ fn shown(row: &Row, server: &str) -> Value {
         "verdict": verdict,
         "offer": false,
         "proposal": row.decision.as_deref().unwrap_or("none"),
-        "uri": to_proto::file_uri(&file),
+        "uri": if row.remote { None } else { to_proto::file_uri(&file) },
         "cost_usd": row.usage.cost_usd,
         "error": error,
         "server": server,

@@ -24,6 +24,8 @@ impl LanguageServer for Server {
         let capabilities = editor.answer();
         let mut session = self.session();
         session.editor = Arc::new(editor);
+        let name = raw.pointer("/clientInfo/name").and_then(Value::as_str).unwrap_or("an editor");
+        session.client = name.chars().take(100).collect();
         session.settings = raw.pointer("/initializationOptions/settings").cloned();
         session.folders = from_proto::folders(params.workspace_folders.as_deref().unwrap_or_default());
         if session.folders.is_empty() {

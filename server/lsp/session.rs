@@ -63,6 +63,12 @@ pub(super) struct Session {
     pub(super) asked: HashSet<String>,
     /// What the last task lacked: a model or a sandbox.
     pub(super) problem: Option<Stop>,
+    /// What the client calls itself.
+    pub(super) client: String,
+    /// Ends the watch over the store that a team shares.
+    pub(super) attending: Option<CancellationToken>,
+    /// Why that store cannot be reached.
+    pub(super) away: Option<String>,
     /// The page, once it was asked for.
     pub(super) dashboard: Option<Dashboard>,
 }

@@ -35,6 +35,9 @@ impl Server {
         for workshop in workshops.into_values() {
             self.retire(workshop);
         }
+        if self.session().attending.is_some() {
+            self.attend();
+        }
     }
 
     /// Lets a workshop keep nothing ready; tasks that run in it go on.

@@ -91,11 +91,13 @@ impl Server {
             return;
         }
         let running: Vec<String> = session.running().map(|entry| entry.task.title()).collect();
-        let status = match (running.as_slice(), &session.problem) {
+        let problem = session.problem.as_ref().map(|problem| (problem.to_string(), problem.about()));
+        let problem = problem.or_else(|| Some((session.away.clone()?, "store")));
+        let status = match (running.as_slice(), problem) {
             ([], None) => json!({"state": "ready", "message": "ready"}),
-            ([], Some(problem)) => {
-                let (message, remedy) = doctor::remedy(&problem.to_string());
-                json!({"state": "problem", "message": message, "remedy": remedy, "about": problem.about()})
+            ([], Some((problem, about))) => {
+                let (message, remedy) = doctor::remedy(&problem);
+                json!({"state": "problem", "message": message, "remedy": remedy, "about": about})
             }
             (running, _) => json!({"state": "busy", "message": running.join(", ")}),
         };

@@ -192,6 +192,7 @@ impl Server {
         tokio::spawn(async move {
             tokio::time::sleep(SWEEP_AFTER).await;
             let loaded = server.load(None);
+            server.attend();
             wiring::sandbox(&loaded.settings).sweep().await;
             server.shrink();
         });

@@ -23,6 +23,7 @@ pub use local::{LocalServer, find_local};
 use super::list::List;
 use super::price::{self, Price};
 use super::{Call, Heard, Model, ModelError, Reply, Window, catalog, redact};
+use crate::link::Limit;
 use address::on_loopback;
 use answer::Ear;
 use dialect::{Dialect, Fields};
@@ -73,6 +74,8 @@ pub struct Options {
     /// A server that asks to wait longer is not waited for.
     pub max_hint: Duration,
     pub requests_per_minute: u32,
+    /// Where they are counted together with those of others; without it this process counts its own.
+    pub shared: Option<Limit>,
     /// Calls at the same time; more wait.
     pub concurrent: usize,
     /// Where lists of models are kept; without it none is asked for by itself.
@@ -167,10 +170,16 @@ impl OpenAi {
         let base = address::base(&options.base_url)?;
         let host = base.host_str().unwrap_or_default();
         let host = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // A server on loopback is another one on another machine.
+        let together = options.shared.clone().map(|limit| {
+            let machine = if on_loopback(&base) { limit.machine() } else { "" };
+            let server = format!("{base} {machine}");
+            (limit, server)
+        });
         Ok(Self {
             dialect: Dialect::of(&base),
             client: OnceLock::new(),
-            pace: Pace::new(options.requests_per_minute, options.concurrent),
+            pace: Pace::new(options.requests_per_minute, options.concurrent, together),
             keys: Keyring::new(options.key.clone(), &host, !on_loopback(&base)),
             refused: Mutex::default(),
             listing: Listing::new(
@@ -251,7 +260,7 @@ impl OpenAi {
         let mut tried = Tried::nothing(call, self.refused_by(&models[0]));
         let mut key = self.keys.good().await?;
         loop {
-            self.pace.start().await;
+            self.pace.start(exposed(key.as_ref())).await;
             let from = tried.model;
             let mut fault = match self.request(call, &models[from..], &tried, key.as_ref(), heard).await {
                 Ok(reply) => {

@@ -44,6 +44,11 @@ impl FromStr for Owner {
     }
 }
 
+/// This machine, as others may know it.
+pub fn machine() -> String {
+    host()
+}
+
 #[cfg(target_os = "linux")]
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

@@ -13,23 +13,19 @@ pub use remote::Remote;
 pub use worker::serve;
 
 use super::SandboxError;
+use crate::link::{self, Link, LinkError, key, key_of};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, Script};
+use redis::{RedisError, Script};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// The environment variable that holds the team's key.
 pub const KEY_ENV: &str = "OPENDEVAGENT_TEAM_KEY";
-/// The environment variable that holds the password of the Redis, where it has one.
-pub const PASSWORD_ENV: &str = "OPENDEVAGENT_REDIS_PASSWORD";
 /// A shorter key could be guessed.
 const KEY_BYTES: usize = 16;
 const GROUP: &str = "workers";
-/// A connection that is not there by then will not come.
-const CONNECT: Duration = Duration::from_secs(5);
-const RESPONSE: Duration = Duration::from_secs(20);
 /// How long an answer waits for whoever ordered it, in seconds.
 const KEPT: u64 = 3600;
 
@@ -74,40 +70,26 @@ return first",
 
 /// A Redis and the key that tells a team from strangers.
 pub struct Team {
-    client: Client,
+    link: Arc<Link>,
     key: hmac::Key,
 }
 
 impl Team {
     /// # Errors
-    /// When the address is none of a Redis, or the key is too short.
-    pub fn new(
-        url: &str,
-        key: Option<SecretString>,
-        password: Option<&SecretString>,
-    ) -> Result<Self, SandboxError> {
-        let unusable = |why: String, remedy: &str| SandboxError::Unavailable { why, remedy: remedy.into() };
-        let address = url.into_connection_info().map(|info| {
-            let Some(password) = password else { return info };
-            let settings = info.redis_settings().clone().set_password(password.expose_secret());
-            info.set_redis_settings(settings)
-        });
-        let client = address.and_then(Client::open).map_err(|error| {
-            unusable(format!("`store.url` is no address of a Redis: {error}"), "set it to redis://HOST:PORT")
+    /// When the address cannot be used, or the key is too short.
+    pub fn new(link: Arc<Link>, key: Option<SecretString>) -> Result<Self, SandboxError> {
+        link.check()?;
+        let key = key.filter(|key| key.expose_secret().len() >= KEY_BYTES);
+        let key = key.ok_or_else(|| SandboxError::Unavailable {
+            why: format!("the team's key is missing or shorter than {KEY_BYTES} bytes"),
+            remedy: format!("set {KEY_ENV} to the same secret on every machine of the team"),
         })?;
-        let key = key.filter(|key| key.expose_secret().len() >= KEY_BYTES).ok_or_else(|| {
-            let why = format!("the team's key is missing or shorter than {KEY_BYTES} bytes");
-            unusable(why, &format!("set {KEY_ENV} to the same secret on every machine of the team"))
-        })?;
-        Ok(Self { client, key: hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes()) })
+        Ok(Self { link, key: hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes()) })
     }
 
     /// A connection of one's own. Commands on one that blocks wait for `patience`.
     async fn link(&self, patience: Duration) -> Result<MultiplexedConnection, SandboxError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(RESPONSE + patience));
-        self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)
+        Ok(self.link.open(patience).await?)
     }
 
     /// `what` keeps a signature from being used for something else.
@@ -131,21 +113,15 @@ fn signed(what: &str, text: &str) -> String {
     format!("opendevagent {what}\n{text}")
 }
 
-/// All keys are in one slot of a cluster, because scripts touch several.
-fn key(kind: &str) -> String {
-    format!("{{opendevagent}}:{kind}")
-}
-
-fn key_of(kind: &str, id: &str) -> String {
-    format!("{{opendevagent}}:{kind}:{id}")
+impl From<LinkError> for SandboxError {
+    fn from(LinkError { why, remedy }: LinkError) -> Self {
+        Self::Unavailable { why, remedy }
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
 fn unreachable(error: RedisError) -> SandboxError {
-    SandboxError::Unavailable {
-        why: format!("the team's Redis does not answer: {error}"),
-        remedy: "look whether `store.url` is right and the server runs".into(),
-    }
+    link::unreachable(&error).into()
 }
 
 #[cfg(test)]
@@ -153,7 +129,8 @@ mod tests {
     use super::*;
 
     fn team(key: &str) -> Team {
-        Team::new("redis://127.0.0.1:1", Some(SecretString::from(key)), None).expect("a team")
+        let link = Arc::new(Link::new("redis://127.0.0.1:1", None, false));
+        Team::new(link, Some(SecretString::from(key))).expect("a team")
     }
 
     #[test]
@@ -177,9 +154,10 @@ mod tests {
     #[test]
     fn a_team_needs_an_address_and_a_key() {
         for (url, key) in
-            [("http://x", Some("0123456789abcdef")), ("redis://x", Some("short")), ("redis://x", None)]
+            [("http://x", Some("0123456789abcdef")), ("rediss://x", Some("short")), ("rediss://x", None)]
         {
-            assert!(Team::new(url, key.map(SecretString::from), None).is_err(), "{url} {key:?}");
+            let link = Arc::new(Link::new(url, None, false));
+            assert!(Team::new(link, key.map(SecretString::from)).is_err(), "{url} {key:?}");
         }
     }
 }

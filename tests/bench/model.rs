@@ -132,6 +132,7 @@ fn options(address: SocketAddr) -> Options {
         tries: 1,
         max_hint: long,
         requests_per_minute: 100_000,
+        shared: None,
         concurrent: 1,
         lists: None,
     }

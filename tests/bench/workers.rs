@@ -11,6 +11,7 @@ mod support;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use opendevagent::link::Link;
 use opendevagent::sandbox::team::{KEY_ENV, Remote, Team};
 use opendevagent::sandbox::{Job, JobFile, Limits, Sandbox, Status};
 use secrecy::SecretString;
@@ -80,7 +81,8 @@ async fn run(redis: &Redis, count: usize, name: &str) -> Vec<String> {
         scratch_mib: 64,
     };
     let machine = || {
-        let team = Team::new(&redis.address(), Some(SecretString::from(SECRET)), None).expect("a team");
+        let link = Arc::new(Link::new(&redis.address(), None, false));
+        let team = Team::new(link, Some(SecretString::from(SECRET))).expect("a team");
         Remote::new(team, limits.clone())
     };
     let machines: Vec<Remote> = (0..MACHINES).map(|_| machine()).collect();

@@ -47,7 +47,8 @@
 ---@field ['context.exclude']? string[] Further files never read, sent or edited; syntax of `.gitignore`. Secrets and ignored files always are.
 ---@field ['inline.stubs']? boolean A lens `Implement NAME` above each function and class that is yet to be written.
 ---@field ['inline.verdict']? boolean The verdict beside an edit that was applied, e.g. `proven ✓ 42 tests`, until the next edit of the file.
----@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis names a team's workers alone; tasks stay here.
+---@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis, `rediss://[USER@]HOST:PORT`: there too, for a team to see.
+---@field ['store.plaintext']? boolean A Redis beyond this machine may be spoken to without TLS: on a network of your own.
 ---@field ['store.keepDays']? integer Days an ended task is kept.
 ---@field ['store.keepMiB']? integer MiB that all tasks may take; the oldest go first.
 ---@field ['dashboard.enabled']? boolean Offer the page that shows tasks: opened on demand, on this machine alone.
