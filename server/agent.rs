@@ -8,6 +8,7 @@ mod attempt;
 mod blind;
 mod budget;
 pub mod check;
+pub mod complete;
 pub mod context;
 pub mod dependencies;
 mod mask;
@@ -35,6 +36,7 @@ use mask::Masks;
 use patch::FileChange;
 use pipeline::{Ask, End, Run, Seen, Step, Why};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use task::{Asked, Plan, Report, Spent, Stop, Task};
@@ -92,10 +94,20 @@ impl AgentOptions {
 pub type Emit = Arc<dyn Fn(Kind) + Send + Sync>;
 
 /// Files whose values are hidden wherever else they stand.
-const ENV_FILES: &[&str] = &[".env", ".env.local"];
+const ENV_FILES: [&str; 2] = [".env", ".env.local"];
 const ENV_BYTES: u64 = 64 << 10;
 /// What a failing check shows to a model at most, in bytes.
 const EXCERPT_BYTES: usize = 6_000;
+
+/// Takes over the values of a workspace's `.env` files.
+fn learn_environment(root: &Path, masks: &mut Masks) {
+    for path in ENV_FILES.map(|name| root.join(name)) {
+        // Most workspaces have none; what is no small file has no values to learn.
+        if std::fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() <= ENV_BYTES) {
+            masks.learn(&String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()));
+        }
+    }
+}
 
 /// Runs a task to its end. Always gives a report; `cancel` ends it at once.
 pub async fn run(
@@ -241,14 +253,7 @@ impl<'a> Work<'a> {
 
     /// Takes the snapshot and chooses the check.
     async fn open(&mut self, documents: Documents) -> Result<(), Stop> {
-        for name in ENV_FILES {
-            let path = self.task.root.join(name);
-            // Most workspaces have none; what is no small file has no values to learn.
-            if std::fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() <= ENV_BYTES) {
-                let text = std::fs::read(&path).unwrap_or_default();
-                self.masks().learn(&String::from_utf8_lossy(&text));
-            }
-        }
+        learn_environment(&self.task.root, &mut self.masks());
         let (root, exclude) = (self.task.root.clone(), self.ports.options.exclude.clone());
         let snapshot = tokio::task::spawn_blocking(move || Snapshot::take(&root, &documents, &exclude))
             .await

@@ -18,7 +18,9 @@ mod handlers;
 mod hints;
 mod host;
 mod hover;
+mod inline;
 mod lenses;
+mod newer;
 mod outbox;
 mod plans;
 mod published;
@@ -67,6 +69,8 @@ where
     let (service, socket) = LspService::build(|client| Server::new(client, overrides))
         .custom_method("window/workDoneProgress/cancel", Server::progress_cancel)
         .custom_method("$/setTrace", Server::set_trace)
+        .custom_method("textDocument/inlineCompletion", Server::inline_completion)
+        .custom_method("workspace/textDocumentContent", Server::content)
         .custom_method("opendevagent/tasks", Server::list_tasks)
         .custom_method("opendevagent/task", Server::one_task)
         .custom_method("opendevagent/proposal", Server::one_proposal)

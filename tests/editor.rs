@@ -173,6 +173,15 @@ impl Editor {
         self.find(|message| message["method"] == method).await
     }
 
+    /// A message of this method, if one has come.
+    pub(crate) fn heard(&mut self, method: &str) -> Option<Value> {
+        while let Ok(message) = self.messages.try_recv() {
+            self.unread.push_back(message);
+        }
+        let at = self.unread.iter().position(|message| message["method"] == method)?;
+        self.unread.remove(at)
+    }
+
     pub(crate) async fn reply(&mut self, request: &Value, result: Value) {
         self.send(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result})).await;
     }

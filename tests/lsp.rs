@@ -1,6 +1,7 @@
 //! The language server from outside: the wire, the order of things, commands, delivery (CONTRACT §3).
 
 mod liveness;
+mod newer;
 mod plans;
 mod servers;
 mod shown;

@@ -167,7 +167,12 @@ impl ModelServer {
 
     /// Waits until a client has closed a connection before its answer was complete.
     pub fn wait_for_hang_up(&self) {
-        self.wait(|seen| seen.hung_up > 0, "the client to hang up");
+        self.wait_for_hang_ups(1);
+    }
+
+    /// The same of so many connections.
+    pub fn wait_for_hang_ups(&self, count: usize) {
+        self.wait(|seen| seen.hung_up >= count, "the client to hang up");
     }
 
     fn wait(&self, until: impl Fn(&Seen) -> bool, what: &str) {

@@ -15,6 +15,7 @@ const CODER: &str = include_str!("prompts/coder.md");
 const TESTS: &str = include_str!("prompts/tests.md");
 const DEBUGGER: &str = include_str!("prompts/debugger.md");
 const REVIEW: &str = include_str!("prompts/review.md");
+const COMPLETE: &str = include_str!("prompts/complete.md");
 const EXPLAIN: &str = include_str!("prompts/explain.md");
 
 /// Findings taken from one answer at most.
@@ -157,6 +158,13 @@ impl Brief<'_> {
         let kind: String = kind.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
         format!("<data-{nonce} {kind}>\n{}\n</data-{nonce}>", text.trim_end(), nonce = self.nonce)
     }
+}
+
+/// Asks the Coder what belongs between two parts of a file.
+pub(super) fn complete(path: &str, before: &str, behind: &str, nonce: &str) -> Vec<Message> {
+    let system = format!("{COMPLETE}\n{RULES}").replace("{nonce}", nonce);
+    let file = format!("<data-{nonce} file=\"{path}\">\n{before}<hole-{nonce}>{behind}\n</data-{nonce}>\n");
+    vec![Message { role: Role::System, content: system }, Message { role: Role::User, content: file }]
 }
 
 /// Roughly how many tokens a task's own words take.

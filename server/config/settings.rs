@@ -196,6 +196,8 @@ settings! {
         stubs: bool = true,
         /// The verdict beside an edit that was applied, e.g. `proven ✓ 42 tests`, until the next edit of the file.
         verdict: bool = true,
+        /// Completions in grey where you pause, by the Coder, where the editor asks for them (LSP 3.18). The text around the cursor goes to its model; an hour of them may cost what a task may.
+        completion: bool = false,
     }
 }
 

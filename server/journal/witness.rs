@@ -55,27 +55,16 @@ impl Model for Witness {
     ) -> BoxFuture<'a, Result<Reply, ModelError>> {
         Box::pin(async move {
             let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-            let prompt: Vec<&str> = call.messages.iter().map(|message| message.content.as_str()).collect();
-            let prompt = prompt.join("\n");
-            let (hash, bytes, files) = (sha256(prompt.as_bytes()), prompt.len(), shown(&prompt, &self.nonce));
+            let told = told(&*self.model, call, &self.nonce);
             let asked = json!({
                 "number": number,
                 "agent": call.agent,
                 "model": call.model,
-                "prompt_sha256": hash,
-                "prompt_bytes": bytes,
-                "files": files,
+                "prompt_sha256": told["prompt_sha256"],
+                "prompt_bytes": told["bytes"],
+                "files": told["files"],
             });
             self.pen.write("asked", asked);
-            let told = json!({
-                "server_asked": self.model.describe(),
-                "agent": call.agent,
-                "model": call.model,
-                "fallbacks": call.fallbacks,
-                "prompt_sha256": hash,
-                "bytes": bytes,
-                "files": files,
-            });
             tokio::join!(self.pen.sync(), self.deed(Deed::ModelCalled, told));
             let reply = self.model.complete(call, heard).await;
             let answered = match &reply {
@@ -110,6 +99,31 @@ impl Model for Witness {
     fn describe(&self) -> String {
         self.model.describe()
     }
+}
+
+impl Journal {
+    /// Writes into the audit log that a model is about to be asked outside of a task.
+    ///
+    /// # Errors
+    /// A sentence, when the log cannot be written.
+    pub async fn model_called(&self, model: &dyn Model, call: &Call, nonce: &str) -> Result<(), String> {
+        self.audit.add(Deed::ModelCalled, None, told(model, call, nonce)).await
+    }
+}
+
+/// What the audit log says of a call.
+fn told(model: &dyn Model, call: &Call, nonce: &str) -> Value {
+    let prompt: Vec<&str> = call.messages.iter().map(|message| message.content.as_str()).collect();
+    let prompt = prompt.join("\n");
+    json!({
+        "server_asked": model.describe(),
+        "agent": call.agent,
+        "model": call.model,
+        "fallbacks": call.fallbacks,
+        "prompt_sha256": sha256(prompt.as_bytes()),
+        "bytes": prompt.len(),
+        "files": shown(&prompt, nonce),
+    })
 }
 
 /// The files in a prompt: each stands in a fence that nobody but us can make.

@@ -55,6 +55,13 @@ pub(super) struct Editor {
     pub(super) hints: bool,
     pub(super) refresh_hints: bool,
     pub(super) hover_markdown: bool,
+    pub(super) register_watchers: bool,
+    /// Watchers may be about files outside the workspace.
+    pub(super) relative_patterns: bool,
+    /// LSP 3.18: texts of ours that are no files, completions in grey, marks on what a model writes.
+    pub(super) contents: bool,
+    pub(super) completions: bool,
+    pub(super) llm_tag: bool,
     /// Opt-ins of `initializationOptions.client`.
     pub(super) review: bool,
     pub(super) events: bool,
@@ -101,6 +108,14 @@ impl Editor {
             refresh_lenses: yes("/capabilities/workspace/codeLens/refreshSupport"),
             hints: at("/capabilities/textDocument/inlayHint").is_some_and(Value::is_object),
             refresh_hints: yes("/capabilities/workspace/inlayHint/refreshSupport"),
+            register_watchers: yes("/capabilities/workspace/didChangeWatchedFiles/dynamicRegistration"),
+            relative_patterns: yes("/capabilities/workspace/didChangeWatchedFiles/relativePatternSupport"),
+            contents: at("/capabilities/workspace/textDocumentContent").is_some_and(Value::is_object)
+                && yes("/capabilities/window/showDocument/support"),
+            completions: at("/capabilities/textDocument/inlineCompletion").is_some_and(Value::is_object),
+            llm_tag: at("/capabilities/textDocument/codeAction/tagSupport/valueSet")
+                .and_then(Value::as_array)
+                .is_some_and(|tags| tags.contains(&Value::from(1))),
             hover_markdown: names("/capabilities/textDocument/hover/contentFormat", "markdown"),
             review: yes("/initializationOptions/client/review"),
             events: yes("/initializationOptions/client/events"),

@@ -2,6 +2,7 @@
 
 use super::capabilities::COMMANDS;
 use super::from_proto::{self, Arguments};
+use super::plans::DOCUMENT;
 use super::session::{Entry, Offer};
 use super::{MessageType, Server};
 use crate::event::Action;
@@ -100,9 +101,9 @@ impl Server {
         };
         match (name, plan) {
             ("showPlan", None) => return Err(from_proto::wrong(name, format!("task {id} has no plan"))),
-            ("showPlan", Some(plan)) => self.about(id, |server, id| async move {
+            ("showPlan", Some(_)) => self.about(id, |server, id| async move {
                 if !server.show_plan(&id).await {
-                    server.show_text(&id, "plan.md", &plan).await;
+                    server.show_text(&id, DOCUMENT).await;
                 }
             }),
             _ => self.about(id, |server, id| async move { server.show_log(&id).await }),

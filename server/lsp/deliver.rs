@@ -3,7 +3,7 @@
 //! An edit is sent only when every text is still the one it was made for, and counts as applied only when the
 //! buffers show it: clients answer `applied: true` for edits they have dropped.
 
-use super::session::{Offer, document_key};
+use super::session::{Offer, Session, document_key};
 use super::to_proto::{self, Placed};
 use super::{DOUBTED, MessageType, Server, host};
 use crate::agent::patch::FileChange;
@@ -51,8 +51,8 @@ impl Server {
             if report.action == Action::Plan && self.show_plan(id).await {
                 return;
             }
-            if let Some(text) = &report.text {
-                self.show_text(id, &format!("{}.md", report.action.name()), text).await;
+            if report.text.is_some() {
+                self.show_text(id, &format!("{}.md", report.action.name())).await;
             }
             self.tell_end(&task, &report);
             return;
@@ -211,7 +211,7 @@ impl Server {
         let editor = self.session().editor.clone();
         if !editor.apply_edit {
             let path = self.show_diff(&report.task).await;
-            let path = path.map_or_else(String::new, |path| format!(": {}", path.display()));
+            let path = path.map_or_else(String::new, |path| format!(": {path}"));
             return Err(Refusal::Failed(format!(
                 "the editor takes no edits from a server; apply the patch yourself{path}"
             )));
@@ -341,8 +341,12 @@ impl Server {
             return Err(refused(reason));
         }
         tokio::time::timeout(APPLY_SHOWN, self.until_shown(&open)).await.map_err(|_| {
-            let missing: Vec<&str> =
-                open.iter().filter(|file| !self.shows(file)).map(|file| file.change.path.as_str()).collect();
+            let session = self.session();
+            let missing: Vec<&str> = open
+                .iter()
+                .filter(|file| !shows(&session, file))
+                .map(|file| file.change.path.as_str())
+                .collect();
             Refusal::Failed(format!(
                 "the editor said the edit was applied, but {} does not show it",
                 missing.join(", ")
@@ -351,23 +355,21 @@ impl Server {
     }
 
     async fn until_shown(&self, files: &[&Placed]) {
+        self.until_changed(|session| files.iter().all(|file| shows(session, file))).await;
+    }
+
+    /// Waits until a change of some document has brought this about.
+    pub(super) async fn until_changed(&self, met: impl Fn(&Session) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Listens from here on, so that no change between the look and the wait is missed.
             changed.as_mut().enable();
-            if files.iter().all(|file| self.shows(file)) {
+            if met(&self.session()) {
                 return;
             }
             changed.await;
         }
-    }
-
-    fn shows(&self, file: &Placed) -> bool {
-        let session = self.session();
-        let document = session.documents.get(&file.key);
-        document
-            .is_some_and(|document| file.change.after.as_deref().is_some_and(|after| document.text == after))
     }
 
     /// A task that has ended, with its report.
@@ -382,6 +384,11 @@ impl Server {
         let entry = session.tasks.get_mut(id).filter(|entry| entry.offer == from);
         entry.map(|entry| entry.offer = to).is_some()
     }
+}
+
+fn shows(session: &Session, file: &Placed) -> bool {
+    let document = session.documents.get(&file.key);
+    document.is_some_and(|document| file.change.after.as_deref().is_some_and(|after| document.text == after))
 }
 
 /// Whether a file on disk has exactly this text, or does not exist where there is none.

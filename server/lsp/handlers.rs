@@ -10,11 +10,11 @@ use tower_lsp::LanguageServer;
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::lsp_types::{
     CodeAction, CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, DidChangeConfigurationParams,
-    DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams, DidCloseTextDocumentParams,
-    DidOpenTextDocumentParams, DidSaveTextDocumentParams, DocumentDiagnosticParams, DocumentDiagnosticReport,
-    DocumentDiagnosticReportResult, ExecuteCommandParams, FullDocumentDiagnosticReport, Hover, HoverParams,
-    InitializeParams, InitializeResult, InitializedParams, InlayHint, InlayHintParams,
-    RelatedFullDocumentDiagnosticReport, ServerInfo, TextDocumentPositionParams,
+    DidChangeTextDocumentParams, DidChangeWatchedFilesParams, DidChangeWorkspaceFoldersParams,
+    DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams,
+    DocumentDiagnosticParams, DocumentDiagnosticReport, DocumentDiagnosticReportResult, ExecuteCommandParams,
+    FullDocumentDiagnosticReport, Hover, HoverParams, InitializeParams, InitializeResult, InitializedParams,
+    InlayHint, InlayHintParams, RelatedFullDocumentDiagnosticReport, ServerInfo, TextDocumentPositionParams,
 };
 
 impl LanguageServer for Server {
@@ -46,9 +46,7 @@ impl LanguageServer for Server {
         if editor.configuration {
             self.pull_settings();
         }
-        if editor.register_configuration {
-            self.register_configuration();
-        }
+        self.register(&editor);
         self.tell_status();
         self.sweep();
         self.shrink();
@@ -90,7 +88,13 @@ impl LanguageServer for Server {
         self.changed.notify_waiters();
     }
 
-    async fn did_save(&self, _params: DidSaveTextDocumentParams) {}
+    async fn did_save(&self, params: DidSaveTextDocumentParams) {
+        self.notice_settings([params.text_document.uri.as_str()]);
+    }
+
+    async fn did_change_watched_files(&self, params: DidChangeWatchedFilesParams) {
+        self.notice_settings(params.changes.iter().map(|change| change.uri.as_str()));
+    }
 
     async fn did_close(&self, params: DidCloseTextDocumentParams) {
         let key = from_proto::key(params.text_document.uri.as_str());

@@ -7,7 +7,7 @@
 use super::capabilities::command;
 use super::from_proto::{self, Arguments, wrong};
 use super::show::write_private;
-use super::{Server, to_proto};
+use super::{Server, newer, to_proto};
 use crate::agent::plan;
 use crate::agent::task::{Plan, Report, State};
 use crate::event::{Action, Phase};
@@ -22,7 +22,7 @@ use tower_lsp::lsp_types::{CodeLens, Command, Position, ProgressToken, Range};
 /// Plans that are remembered.
 pub(super) const REMEMBERED: usize = 64;
 /// The document and the file of a task's plan are named after the task.
-const DOCUMENT: &str = "plan.md";
+pub(super) const DOCUMENT: &str = "plan.md";
 const FILE: &str = "plan.json";
 /// A plan's file that is longer is none of ours.
 const MOST_BYTES: u64 = 1 << 20;
@@ -72,15 +72,12 @@ impl Server {
                 session.plans.pop_first();
             }
         }
-        let text = self.write_plan(id);
-        match text {
-            Some(text) => self.show_text(id, DOCUMENT, &text).await.is_some(),
-            None => false,
-        }
+        self.write_plan(id);
+        self.show_text(id, DOCUMENT).await.is_some()
     }
 
-    /// Writes a plan as it is now, document and file; the document's text.
-    fn write_plan(&self, id: &str) -> Option<String> {
+    /// Writes a plan as it is now, document and file.
+    fn write_plan(&self, id: &str) -> Option<()> {
         // Whoever writes last has read last.
         static WRITING: Mutex<()> = Mutex::new(());
         let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,12 +90,12 @@ impl Server {
                 self.warn(format!("{} could not be written: {error}", path.display()));
             }
         }
-        Some(text)
+        Some(())
     }
 
     /// The lenses of a plan's document; `None` for any other.
     pub(super) async fn plan_lenses(&self, uri: &str) -> Option<Vec<CodeLens>> {
-        let id = self.planned(&from_proto::path(uri)?)?;
+        let id = self.planned(uri)?;
         if !self.session().plans.contains_key(&id) {
             let path = self.directory()?.join(format!("{id}-{FILE}"));
             let progress = tokio::task::spawn_blocking(move || read(&path)).await.ok()??;
@@ -116,8 +113,12 @@ impl Server {
         Some(lenses)
     }
 
-    /// The task whose plan is in this file.
-    fn planned(&self, path: &Path) -> Option<String> {
+    /// The task whose plan is in this document.
+    fn planned(&self, uri: &str) -> Option<String> {
+        if let Some((id, DOCUMENT)) = newer::text_of(uri) {
+            return Some(id.to_owned());
+        }
+        let path = from_proto::path(uri)?;
         let id = path.file_name()?.to_str()?.strip_suffix(DOCUMENT)?.strip_suffix('-')?;
         let ours =
             id.chars().all(|c| c.is_ascii_hexdigit() || c == '-') && path.parent()? == self.directory()?;
@@ -189,6 +190,7 @@ impl Server {
     /// Brings a plan's files and lenses up to date.
     fn tell_plan(&self, id: &str) {
         let (server, id) = (self.clone(), id.to_owned());
+        self.refresh_content(&id, DOCUMENT);
         tokio::task::spawn_blocking(move || server.write_plan(&id));
         self.refresh_lenses();
     }

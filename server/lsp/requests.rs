@@ -88,6 +88,7 @@ impl Server {
                 workshop.connected.keys.give(key.clone());
             }
             session.key.clone_from(&key);
+            session.allowance.renew();
             session.folders.first().cloned().unwrap_or_default()
         };
         if key.is_none() {

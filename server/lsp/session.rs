@@ -5,6 +5,7 @@
 use super::capabilities::Editor;
 use super::from_proto;
 use super::hints::Proof;
+use super::inline::Allowance;
 use super::plans::Progress;
 use super::published::{Edited, Published};
 use super::tasks::Workshop;
@@ -47,6 +48,8 @@ pub(super) struct Session {
     pub(super) inline: Option<Inline>,
     /// Model and sandbox by workspace folder, made when first needed, forgotten when the settings change.
     pub(super) workshops: HashMap<PathBuf, Arc<Workshop>>,
+    /// URIs of the texts that the client has asked for (`newer`).
+    pub(super) contents: HashSet<String>,
     /// By id, which is by age.
     pub(super) tasks: BTreeMap<String, Entry>,
     /// Plans whose steps can be generated, by the task that made them.
@@ -59,6 +62,8 @@ pub(super) struct Session {
     pub(super) proofs: HashMap<String, Proof>,
     /// Given by `opendevagent/setKey`.
     pub(super) key: Option<SecretString>,
+    /// What completions may use.
+    pub(super) allowance: Allowance,
     /// Setups the user was asked about, by what they would install.
     pub(super) asked: HashSet<String>,
     /// What the last task lacked: a model or a sandbox.

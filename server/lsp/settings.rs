@@ -1,11 +1,12 @@
 //! The client's settings: pushed, pulled, and what has to be made anew when they change.
 
-use super::Server;
+use super::capabilities::Editor;
 use super::diagnostics::Refresh;
 use super::tasks::Workshop;
+use super::{Server, from_proto, to_proto};
 use crate::config::{self, Inline, Loaded};
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::lsp_types::{ConfigurationItem, Registration};
@@ -31,7 +32,11 @@ impl Server {
 
     /// Forgets models and sandboxes; the next task connects anew.
     pub(super) fn reconnect(&self) {
-        let workshops = std::mem::take(&mut self.session().workshops);
+        let workshops = {
+            let mut session = self.session();
+            session.allowance.renew();
+            std::mem::take(&mut session.workshops)
+        };
         for workshop in workshops.into_values() {
             self.retire(workshop);
         }
@@ -74,24 +79,70 @@ impl Server {
     fn read_inline(&self) {
         let server = self.clone();
         tokio::task::spawn_blocking(move || {
-            let inline = server.load(None).settings.inline;
-            let old = server.session().inline.replace(inline.clone());
-            if old != Some(inline) {
-                server.refresh(Refresh::Lenses);
-                server.refresh(Refresh::Hints);
-            }
+            server.take_inline(&server.load(None).settings.inline);
         });
     }
 
-    pub(super) fn register_configuration(&self) {
-        let client = self.client.clone();
-        tokio::spawn(async move {
-            let registration = Registration {
+    /// Has the client ask again for what is shown otherwise now.
+    pub(super) fn take_inline(&self, inline: &Inline) {
+        let old = self.session().inline.replace(inline.clone());
+        if old.is_some_and(|old| old != *inline) {
+            self.refresh(Refresh::Lenses);
+            self.refresh(Refresh::Hints);
+        }
+    }
+
+    /// Asks to be told of changed settings, where the client registers such wishes.
+    pub(super) fn register(&self, editor: &Editor) {
+        let mut wishes = Vec::new();
+        if editor.register_configuration {
+            wishes.push(Registration {
                 id: "configuration".into(),
                 method: "workspace/didChangeConfiguration".into(),
                 register_options: Some(json!({"section": "opendevagent"})),
-            };
-            client.register_capability(vec![registration]).await
+            });
+        }
+        if editor.register_watchers {
+            let mut watchers = vec![json!({"globPattern": format!("**/{}", config::WORKSPACE_FILE)})];
+            let user = config::user_file().filter(|_| editor.relative_patterns);
+            if let Some((folder, name)) = user.as_ref().and_then(|file| file.parent().zip(file.file_name())) {
+                let pattern =
+                    json!({"baseUri": to_proto::file_uri(folder), "pattern": name.to_string_lossy()});
+                watchers.push(json!({"globPattern": pattern}));
+            }
+            wishes.push(Registration {
+                id: "settings".into(),
+                method: "workspace/didChangeWatchedFiles".into(),
+                register_options: Some(json!({"watchers": watchers})),
+            });
+        }
+        if !wishes.is_empty() {
+            let client = self.client.clone();
+            tokio::spawn(async move { client.register_capability(wishes).await });
+        }
+    }
+
+    /// Reads files of settings that were saved, and says at once what is wrong with them. Without this they are read with
+    /// the next task; ignore files and all that is indexed are compared by their times then, watched or not.
+    pub(super) fn notice_settings<'a>(&self, saved: impl IntoIterator<Item = &'a str>) {
+        let user = config::user_file();
+        let is_settings = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name == config::WORKSPACE_FILE) || user.as_ref() == Some(path)
+        };
+        let files: Vec<PathBuf> =
+            saved.into_iter().filter_map(from_proto::path).filter(is_settings).collect();
+        if files.is_empty() {
+            return;
+        }
+        self.read_inline();
+        let server = self.clone();
+        tokio::task::spawn_blocking(move || {
+            for file in files {
+                let folder = file.parent().filter(|_| user.as_ref() != Some(&file));
+                for problem in server.load(folder).problems {
+                    server.warn(format!("OpenDevAgent settings: {problem}"));
+                }
+            }
         });
     }
 }

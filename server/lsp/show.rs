@@ -1,65 +1,105 @@
-//! Longer texts for the user: plans, diffs, logs. Written below the user's state directory, for an editor is
-//! certain to be able to open a file.
+//! Longer texts for the user: plans, diffs, logs. Where the editor asks for texts that are no files it is given those;
+//! else they are written below the user's state directory, for an editor is certain to be able to open a file.
 
-use super::{MessageType, Server, to_proto};
-use crate::agent::task::Report;
+use super::plans::DOCUMENT;
+use super::{MessageType, Server, newer, to_proto};
+use crate::agent::plan;
 use crate::config;
-use crate::text;
+use crate::event::Action;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::{Duration, SystemTime};
-use tower_lsp::lsp_types::{ShowDocumentParams, request};
+use tower_lsp::lsp_types::{ShowDocumentParams, Uri, request};
 
 /// How long what was shown is kept. Older files go at the first text that a server shows.
 const KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Texts that are no files, of which is remembered that the client has asked for them.
+pub(super) const CONTENTS: usize = 256;
+/// The names of a task's texts; that of a plan is [`DOCUMENT`], all others are of its answer.
+const DIFF: &str = "changes.diff";
+const LOG: &str = "task.log";
 static PRUNED: Once = Once::new();
 
 impl Server {
-    /// Shows a text that belongs to a task. The file it was written to.
-    pub(super) async fn show_text(&self, id: &str, name: &str, text: &str) -> Option<PathBuf> {
+    /// Shows a text that belongs to a task. Where it is to be found.
+    pub(super) async fn show_text(&self, id: &str, name: &str) -> Option<String> {
+        let editor = self.session().editor.clone();
+        if editor.contents {
+            let uri = newer::uri_of(id, name);
+            if self.open(uri.parse().ok()?).await {
+                return Some(uri);
+            }
+        }
+        let text = self.text(id, name).await?;
         let directory = self.directory()?;
         PRUNED.call_once(|| prune(&directory, SystemTime::now() - KEPT));
         let path = directory.join(format!("{id}-{name}"));
-        if let Err(error) = write_private(&path, text) {
+        if let Err(error) = write_private(&path, &text) {
             self.show(MessageType::ERROR, format!("{} could not be written: {error}", path.display()));
             return None;
         }
-        let shown = self.session().editor.show_document && self.open(&path).await;
+        let shown = match to_proto::file_uri(&path) {
+            Some(uri) => editor.show_document && self.open(uri).await,
+            None => false,
+        };
         if !shown {
             self.show(MessageType::INFO, format!("OpenDevAgent: see {}", path.display()));
         }
-        Some(path)
+        Some(path.display().to_string())
     }
 
-    async fn open(&self, path: &Path) -> bool {
-        let Some(uri) = to_proto::file_uri(path) else { return false };
+    async fn open(&self, uri: Uri) -> bool {
         let params =
             ShowDocumentParams { uri, external: Some(false), take_focus: Some(true), selection: None };
         let answer = self.client.send_request::<request::ShowDocument>(params).await;
         answer.is_ok_and(|answer| answer.success)
     }
 
+    /// A text of a task, of this server or another, as it is now.
+    pub(super) async fn text(&self, id: &str, name: &str) -> Option<String> {
+        let plan =
+            self.session().plans.get(id).filter(|_| name == DOCUMENT).map(|progress| progress.plan().clone());
+        if let Some(plan) = plan {
+            return Some(plan::markdown(&plan));
+        }
+        let asked = self.session().tasks.get(id).and_then(|entry| entry.report.as_ref()?.asked.clone());
+        let record = self.any_record(id).await.ok()?;
+        let lines = |of: &Value| {
+            of.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+        };
+        match name {
+            DIFF => {
+                Some(record["edits"].as_array()?.iter().filter_map(|edit| edit["diff"].as_str()).collect())
+            }
+            LOG => Some(match asked {
+                Some(asked) => {
+                    let (who, model) = (asked.agent.name(), &asked.model);
+                    format!(
+                        "{}\n\nThe last question, to the {who} ({model}):\n{}",
+                        lines(&record["log"]),
+                        asked.text()
+                    )
+                }
+                None => lines(&record["log"]),
+            }),
+            _ => record["text"].as_str().filter(|_| is_answer(name)).map(str::to_owned),
+        }
+    }
+
     /// The diff of a task's proposal.
-    pub(super) async fn show_diff(&self, id: &str) -> Option<PathBuf> {
-        let (_, report) = self.ended(id)?;
-        self.show_text(id, "changes.diff", &diff(&report)).await
+    pub(super) async fn show_diff(&self, id: &str) -> Option<String> {
+        self.show_text(id, DIFF).await
     }
 
     pub(super) async fn show_log(&self, id: &str) {
-        let log: Option<String> = {
-            let session = self.session();
-            session.tasks.get(id).map(|entry| {
-                let mut text = entry.log.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
-                let asked = entry.report.as_ref().and_then(|report| report.asked.as_ref());
-                if let Some(asked) = asked {
-                    let (who, model) = (asked.agent.name(), &asked.model);
-                    text = format!("{text}\n\nThe last question, to the {who} ({model}):\n{}", asked.text());
-                }
-                text
-            })
-        };
-        if let Some(log) = log {
-            self.show_text(id, "task.log", &log).await;
+        self.show_text(id, LOG).await;
+    }
+
+    /// Tells a client that has a task's texts open that they are whole now.
+    pub(super) fn refresh_contents(&self, id: &str) {
+        for name in [DIFF, LOG] {
+            self.refresh_content(id, name);
         }
     }
 
@@ -72,9 +112,9 @@ impl Server {
     }
 }
 
-fn diff(report: &Report) -> String {
-    let files = report.proposal.changes.iter().map(|change| &change.file);
-    files.map(|file| text::unified(&file.path, file.before.as_deref(), file.after.as_deref())).collect()
+/// Whether a text is what an agent has answered; a plan is.
+fn is_answer(name: &str) -> bool {
+    Action::ALL.iter().any(|action| name.strip_suffix(".md") == Some(action.name()))
 }
 
 /// Removes the files that were written before `limit`. What cannot be removed stays.

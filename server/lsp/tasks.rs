@@ -34,6 +34,12 @@ pub(super) struct Workshop {
     loaded: Loaded,
 }
 
+impl Workshop {
+    pub(super) fn calls_per_minute(&self) -> u32 {
+        self.loaded.settings.limits.requests_per_minute
+    }
+}
+
 impl Server {
     /// Makes a task of a command's arguments.
     pub(super) fn task(&self, action: Action, arguments: Arguments) -> Result<(Task, String), Error> {
@@ -147,6 +153,7 @@ impl Server {
         self.step_ended(&report);
         self.tell_status();
         self.refresh_lenses();
+        self.refresh_contents(&id);
         self.shrink();
         self.about(id, |server, id| async move { server.deliver(&id).await });
     }
@@ -166,6 +173,7 @@ impl Server {
     /// Model and sandbox for a folder, made when first needed and when its settings have changed since.
     pub(super) fn workshop(&self, root: &Path) -> Result<Arc<Workshop>, String> {
         let loaded = self.load(Some(root));
+        self.take_inline(&loaded.settings.inline);
         if let Some(workshop) = self.session().workshops.get(root).filter(|old| old.loaded == loaded) {
             return Ok(workshop.clone());
         }

@@ -6,6 +6,7 @@
 
 use super::Server;
 use super::framing::{Frames, Incoming};
+use super::newer::Answer;
 use futures_util::future::FutureExt;
 use futures_util::{SinkExt, Stream, StreamExt};
 use serde::Serialize;
@@ -102,10 +103,14 @@ fn handle(
 ) -> Option<Response> {
     let id = request.id().cloned();
     let asked = id.clone();
+    let lacking = Answer::to(request.method()).map(|answer| (answer, service.inner().clone()));
     let mut call = Box::pin(AssertUnwindSafe(service.call(request)).catch_unwind().map(move |outcome| {
         let id = id?;
         match outcome {
-            Ok(Ok(Some(response))) => Some(response),
+            Ok(Ok(Some(response))) => Some(match lacking {
+                Some((answer, server)) => server.complete(answer, response),
+                None => response,
+            }),
             // tower-lsp answers nothing to an unknown `$/` method, but a request wants an answer.
             Ok(_) => Some(Response::from_error(id, Error::method_not_found())),
             Err(_) => Some(Response::from_error(id, Error::internal_error())),
