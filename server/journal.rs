@@ -170,6 +170,11 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// Who shares the store and is there now, for people.
+    fn there(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async { Vec::new() })
+    }
+
     /// Tells those who share the store that this process is there from now on, and which editor it serves; whether there
     /// are any to be told.
     fn attend(&self, _editor: &str) -> bool {
@@ -199,7 +204,18 @@ pub fn is_this_server(server: &str) -> bool {
     server == this_server()
 }
 
+/// The machine in the name of a server, for people.
+fn machine(server: &str) -> String {
+    let name = server.split(['+', '/']).next().unwrap_or_default();
+    name.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
 impl Row {
+    /// The machine of the team that keeps the task; `None`: this one.
+    pub fn machine(&self) -> Option<String> {
+        self.remote.then(|| machine(&self.server))
+    }
+
     pub fn is_running(&self) -> bool {
         self.ended.is_none()
     }

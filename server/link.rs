@@ -28,8 +28,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RESPONSE: Duration = Duration::from_secs(20);
 /// Whoever shares a connection is not kept waiting for longer: there is work to go on with.
 const SHORT: Duration = Duration::from_secs(2);
-/// How long a Redis that did not answer is left alone.
-const ALONE: Duration = Duration::from_secs(2);
+/// How long a Redis that did not answer is left alone, unless somebody knocks: nobody's work waits for it twice.
+const ALONE: Duration = Duration::from_secs(10);
 /// Nodes that are asked for the one that holds our keys.
 const HOPS: usize = 4;
 const PORT: u16 = 6379;
@@ -176,7 +176,7 @@ impl Link {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut connection = self.share().await?;
+            let mut connection = self.connect(ALONE).await?;
             let said = match timeout(SHORT, invocation.invoke_async(&mut connection)).await {
                 Ok(Ok(value)) => {
                     self.note(None);
@@ -195,14 +195,24 @@ impl Link {
         }
     }
 
-    async fn share(&self) -> Result<MultiplexedConnection, LinkError> {
+    /// Looks whether a Redis that did not answer is back, without waiting for the time that it is left alone.
+    pub async fn knock(&self) -> Result<(), LinkError> {
+        if self.problem().is_some() {
+            self.connect(Duration::ZERO).await?;
+            self.note(None);
+        }
+        Ok(())
+    }
+
+    /// The shared connection. One that did not answer within `alone` is not tried.
+    async fn connect(&self, alone: Duration) -> Result<MultiplexedConnection, LinkError> {
         let mut shared = self.shared.lock().await;
         if let Some(connection) = shared.as_ref() {
             return Ok(connection.clone());
         }
         {
             let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, error)) = away.as_ref().filter(|(since, _)| since.elapsed() < ALONE) {
+            if let Some((_, error)) = away.as_ref().filter(|(since, _)| since.elapsed() < alone) {
                 return Err(error.clone());
             }
         }

@@ -42,8 +42,9 @@ pub struct Connected {
 /// When `model.baseUrl` cannot be used.
 pub fn connect(loaded: &Loaded, ask: Option<AskKey>, consent: Consent) -> Result<Connected, ModelError> {
     let keys = Arc::new(Keys::new(&loaded.settings, ask));
-    let model = Arc::new(model(&loaded.settings, keys.clone())?);
+    // First, so that the model counts its requests over the same connection.
     let journal = Arc::new(journal(&loaded.settings));
+    let model = Arc::new(model(&loaded.settings, keys.clone())?);
     Ok(Connected { ports: Arc::new(ports(loaded, model, consent)), keys, journal })
 }
 
@@ -132,18 +133,19 @@ fn files(state: &Path) -> Files {
 /// The store that a team shares, where the settings name one: the same for all who ask in this process, because its
 /// connection and its heart are.
 fn team_store(settings: &Settings) -> Option<Arc<TeamStore>> {
-    type Known = Vec<(config::Store, Weak<TeamStore>)>;
-    static KNOWN: Mutex<Known> = Mutex::new(Vec::new());
+    type Known = (config::Store, Weak<Link>, Weak<TeamStore>);
+    static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
     let url = settings.store.url.as_deref().filter(|url| config::is_redis(url))?;
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    known.retain(|(_, store)| store.strong_count() > 0);
-    if let Some(store) =
-        known.iter().find(|(of, _)| *of == settings.store).and_then(|(_, store)| store.upgrade())
-    {
+    known.retain(|(_, link, _)| link.strong_count() > 0);
+    let at = known.iter().position(|(of, ..)| *of == settings.store);
+    if let Some(store) = at.and_then(|at| known[at].2.upgrade()) {
         return Some(store);
     }
-    let store = TeamStore::new(files(&state(settings)), Arc::new(link(settings, url)));
-    known.push((settings.store.clone(), Arc::downgrade(&store)));
+    let open = at.and_then(|at| known.remove(at).1.upgrade());
+    let link = open.unwrap_or_else(|| Arc::new(link(settings, url)));
+    let store = TeamStore::new(files(&state(settings)), link.clone());
+    known.push((settings.store.clone(), Arc::downgrade(&link), Arc::downgrade(&store)));
     Some(store)
 }
 

@@ -68,7 +68,7 @@ fn two_stores_know_nothing_of_each_other_and_one_redis_all() {
     other.run(&["tasks", "cancel", &id(&seen[0])]).exits(0).says("is asked to end");
     running.wait().exits(130);
     assert_eq!(tasks(&other)[0]["phase"], "cancelled");
-    other.run(&["doctor"]).says("servers there");
+    other.run(&["doctor"]).says("there: shell on ");
     let kept = redis.command(&["HGETALL", "{opendevagent}:rows"]);
     assert!(!kept.contains(crate::support::KEY), "{kept}");
 }
@@ -281,13 +281,55 @@ fn a_cluster_of_three_nodes() {
     nodes[holder].resume();
     whole(&nodes);
     for machine in &machines {
-        assert!(machine.run(&["doctor"]).stdout.contains("servers there"));
+        assert!(machine.run(&["doctor"]).stdout.contains("there: "));
         tasks(machine);
     }
     for machine in &machines {
         let all = tasks(machine);
         assert_eq!(all.len(), 4, "{all:#?}");
     }
+    // A node that sends us out of this machine, where nothing goes in clear.
+    let (other, stranger) = ((holder + 1) % 3, "192.0.2.1");
+    nodes[holder].command(&["CONFIG", "SET", "cluster-announce-ip", stranger]);
+    let sent = || nodes[other].command(&["GET", "{opendevagent}:x"]).contains(stranger).then_some(());
+    eventually("the node to name another", SOON, sent);
+    let ended = machines[other].run(&["explain", "gcd.py"]).exits(0);
+    assert!(ended.stderr.contains("would get tasks and files in clear"), "{ended}");
+}
+
+/// A slot that moves to another node takes its tasks along, also under a server that is connected.
+#[tokio::test]
+async fn a_slot_that_moves_is_followed() {
+    let nodes = cluster();
+    let model = says();
+    let options = json!({"client": {"status": true}, "settings": {"store": {"url": nodes[0].url()}}});
+    let mut editor = Editor::start(json!({}), options).await;
+    assert_eq!(editor.request("opendevagent/tasks", json!({})).await, Ok(json!([])));
+    let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", "{opendevagent}:rows"]);
+    let from = slot.parse::<usize>().expect("a number") * 3 / 16384;
+    let to = (from + 1) % 3;
+    let name = |node: usize| nodes[node].command(&["CLUSTER", "MYID"]);
+    nodes[to].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &name(from)]);
+    nodes[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &name(to)]);
+    loop {
+        let keys = nodes[from].command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+        if keys.is_empty() {
+            break;
+        }
+        let port = nodes[to].port().to_string();
+        let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+        migrate.extend(keys.lines());
+        nodes[from].command(&migrate);
+    }
+    for node in [to, from, 3 - to - from] {
+        nodes[node].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &name(to)]);
+    }
+    machine(&model, &nodes[from].url()).run(&["explain", "gcd.py"]).exits(0);
+    assert_eq!(nodes[to].command(&["HLEN", "{opendevagent}:rows"]), "1");
+    let rows = editor.request("opendevagent/tasks", json!({})).await.expect("tasks");
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+    editor.forget_unread();
+    editor.quit().await;
 }
 
 /// An editor hears that the Redis is away, and that it is back; it lists the tasks of others.

@@ -4,7 +4,7 @@
 
 use crate::e2e::PYTHON;
 use crate::model_server::ModelServer;
-use crate::redis::Redis;
+use crate::redis::{Redis, cluster};
 use crate::support::{Running, Workspace, containers_of, docker, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -65,6 +65,22 @@ fn a_fix_is_proven_on_a_worker() {
     let unchanged = opendevagent::text::sha256(&PYTHON.workspace().files()["test_gcd.py"]);
     assert_eq!(chunks.matches(&unchanged).count(), 1, "{chunks}");
     assert_eq!(redis.command(&["XLEN", "{opendevagent}:orders"]), "0");
+}
+
+/// Orders and answers through three nodes that share the keys.
+#[test]
+fn a_team_may_have_a_cluster() {
+    if !docker() {
+        return;
+    }
+    let nodes = cluster();
+    let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", "{opendevagent}:orders"]);
+    let holder = slot.parse::<usize>().expect("a number") * 3 / 16384;
+    let machine = server(&nodes[(holder + 1) % 3]);
+    let working = worker(&machine, &nodes[holder]);
+    let laptop = laptop(SLOW, &nodes[(holder + 2) % 3]);
+    laptop.run(&["run", "quick.sh"]).exits(0).says("quick");
+    assert!(stopped(working).contains(": done"));
 }
 
 /// The order of a worker that is killed goes to another, and is answered once.

@@ -133,7 +133,8 @@ fn line(row: &Row) -> String {
     let level = row.decision.as_deref().or(row.level.as_deref()).unwrap_or("-");
     let phase = if row.interrupted { "interrupted" } else { row.phase.as_str() };
     let (at, cost) = (date(row.begun), row.usage.cost_usd);
-    format!("{}  {at}  {phase:<11} {level:<10} ${cost:.4}  {}", row.id, row.title)
+    let machine = row.machine().map(|machine| format!(" (on {machine})")).unwrap_or_default();
+    format!("{}  {at}  {phase:<11} {level:<10} ${cost:.4}  {}{machine}", row.id, row.title)
 }
 
 /// Date and minute, UTC.

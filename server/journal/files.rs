@@ -31,8 +31,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone)]
 pub struct Files(Arc<Shared>);
 
-/// Lines of a task, the place in its file behind them, and its row.
-pub(super) type Piece = (Vec<Value>, u64, Row);
+/// Lines of a task, the place in its file behind them, and its row where they may have changed it.
+pub(super) type Piece = (Vec<Value>, u64, Option<Row>);
 
 struct Shared {
     folder: PathBuf,
@@ -44,18 +44,30 @@ struct State {
     /// The folder was looked through since this process began.
     looked: bool,
     news: Vec<String>,
+    /// Tasks that were ended for servers that are gone.
+    buried: Vec<String>,
 }
 
 impl Files {
     /// Touches nothing yet.
     pub fn new(folder: PathBuf) -> Self {
-        let state = State { index: Index::at(folder.join("index")), looked: false, news: Vec::new() };
+        let state = State {
+            index: Index::at(folder.join("index")),
+            looked: false,
+            news: Vec::new(),
+            buried: Vec::new(),
+        };
         Self(Arc::new(Shared { folder, state: Mutex::new(state) }))
     }
 
     /// Whether a task is kept here.
     pub(super) fn has(&self, task: &str) -> bool {
-        is_id(task) && self.0.file(task).exists()
+        is_id(task) && !self.0.folder.as_os_str().is_empty() && self.0.file(task).exists()
+    }
+
+    /// The tasks that were ended here for servers that are gone, since last asked.
+    pub(super) fn buried(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner).buried)
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -81,7 +93,8 @@ impl Files {
                 // A line that is longer than all that was wanted.
                 let (lines, next) =
                     if next == from { shared.lines(&task, from, MOST_BYTES)? } else { (lines, next) };
-                Ok((lines, next, shared.record(&task)?.row))
+                let changed = lines.iter().any(|line| !is_aside(line));
+                Ok((lines, next, if changed { Some(shared.record(&task)?.row) } else { None }))
             };
             piece().map_err(|error| shared.failed(&error))
         })
@@ -92,7 +105,11 @@ impl Files {
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, StoreError>> {
-        self.blocking(move |shared| work().map_err(|error| shared.failed(&error)))
+        self.blocking(move |shared| {
+            let placed = !shared.folder.as_os_str().is_empty();
+            let done = if placed { work() } else { Err(io::ErrorKind::NotFound.into()) };
+            done.map_err(|error| shared.failed(&error))
+        })
     }
 
     fn blocking<T: Send + 'static>(
@@ -364,6 +381,7 @@ impl Shared {
                 append(&self.file(&id), format!("{line}\n").as_bytes(), true)?;
                 record.take(line);
                 state.news.push(format!("{} was {message}", record.row.title));
+                state.buried.push(id.clone());
             }
             state.index.put(&record.row)?;
             state.index.rows.insert(id, record.row);
@@ -439,6 +457,11 @@ fn unavailable(why: &str) -> StoreError {
         why: why.to_owned(),
         remedy: "free space or make the folder writable; `store.url` may name another".into(),
     }
+}
+
+/// A line that no row shows anything of.
+fn is_aside(line: &Value) -> bool {
+    line["kind"].as_str().is_some_and(|kind| matches!(kind, "noted" | "asked" | "ran" | "found" | "wish"))
 }
 
 /// Letters, digits and hyphens: nothing that a path gives a meaning to.

@@ -106,18 +106,21 @@ impl TeamStore {
     }
 
     /// Says that `server` is there (empty: nothing); who is, is known to the mirror then.
-    async fn beat(&self, server: &str) -> Result<usize, LinkError> {
+    async fn beat(&self, server: &str) -> Result<(), LinkError> {
+        self.link.knock().await?;
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner).to_string();
         let there = scripts::beat(&self.link, server, &words).await?;
-        let count = there.len();
         self.mirror.lock().await.there = Some(there);
-        Ok(count)
+        Ok(())
     }
 
     /// Says that this process is there, and sends what earlier times have left. Where the Redis is away, later.
     async fn catch_up(&self) {
         if self.beat(this_server()).await.is_err() || self.review().await.is_err() {
             return;
+        }
+        for task in self.files.buried() {
+            let _ = self.remember(&task).await;
         }
         for (task, _) in self.marked("outbox").await {
             if self.send(&task).await.is_err() {
@@ -229,7 +232,7 @@ impl TeamStore {
                 self.remember(task).await?;
                 marked = true;
             }
-            let reach = scripts::push(&self.link, task, (from, to), &row, &lines).await?;
+            let reach = scripts::push(&self.link, task, (from, to), row.as_ref(), &lines).await?;
             self.reach().insert(task.to_owned(), reach);
             if reach == from {
                 let (why, remedy) =
@@ -257,9 +260,9 @@ impl TeamStore {
     async fn foreign(&self, id: &str) -> Result<Record, StoreError> {
         let row = self.others().await.find(id)?;
         let (mut record, mut cursor) = (Record { row: row.clone(), ..Record::default() }, String::new());
-        loop {
+        for _ in 0..scripts::PAGES {
             let (lines, next) = scripts::lines(&self.link, "task", &row.id, &cursor).await?;
-            if next == cursor {
+            if lines.is_empty() {
                 break;
             }
             for line in lines {
@@ -379,8 +382,9 @@ impl Store for TeamStore {
             let waiting = self.marked("outbox").await.len();
             let told = async {
                 let version = self.link.version().await?;
-                let there = self.beat("").await?;
-                Ok(format!("{} {version}, {there} servers there", self.link.describe()))
+                self.beat("").await?;
+                let there = self.there().await.join(", ");
+                Ok(format!("{} {version}, there: {there}", self.link.describe()))
             };
             let told: Result<String, LinkError> = told.await;
             let told = told.map_err(|LinkError { why, remedy }| StoreError::Unavailable {
@@ -390,6 +394,10 @@ impl Store for TeamStore {
             let here = self.files.probe().await?;
             Ok(format!("{told}; {here}, {waiting} to be sent"))
         })
+    }
+
+    fn there(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async move { self.mirror.lock().await.told() })
     }
 
     fn problem(&self) -> Option<StoreError> {

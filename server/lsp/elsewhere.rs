@@ -116,10 +116,15 @@ fn real(path: &Path) -> PathBuf {
 
 /// A row of another server as ours are; `None` when it is of the past.
 fn told(row: &Row) -> Option<Value> {
-    let gone = row.server.parse().is_ok_and(|owner: Owner| owner.is_dead());
+    let gone = is_gone(row);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let of_late = Duration::from_millis(row.begun) + LATELY > now;
     (!gone || of_late).then(|| shown(row, if gone { "earlier" } else { "other" }))
+}
+
+/// Its server has ended; of another machine that cannot be known, and a task that has ended is of the past.
+fn is_gone(row: &Row) -> bool {
+    row.remote && !row.is_running() || row.server.parse().is_ok_and(|owner: Owner| owner.is_dead())
 }
 
 fn shown(row: &Row, server: &str) -> Value {
@@ -147,7 +152,7 @@ fn shown(row: &Row, server: &str) -> Value {
 
 /// A record of the journal, as `opendevagent/task` tells of our own tasks.
 fn retold(record: &Record) -> Value {
-    let gone = record.row.server.parse().is_ok_and(|owner: Owner| owner.is_dead());
+    let gone = is_gone(&record.row);
     let server = match is_this_server(&record.row.server) {
         true => "this",
         false if gone => "earlier",

@@ -18,6 +18,9 @@ pub(in crate::dashboard) struct Facts {
     containers: Result<Vec<Listed>, String>,
     tasks: Result<usize, String>,
     store: String,
+    /// Who shares the store and is there.
+    there: Vec<String>,
+    trouble: Option<String>,
 }
 
 impl Facts {
@@ -28,6 +31,8 @@ impl Facts {
             containers,
             tasks: tasks.map(|rows| rows.len()).map_err(|error| error.to_string()),
             store: store.describe(),
+            there: store.there().await,
+            trouble: store.problem().map(|problem| problem.to_string()),
             loaded,
         }
     }
@@ -144,5 +149,10 @@ fn store(facts: &Facts) -> Markup {
         Ok(tasks) => words::count(*tasks as u64),
         Err(why) => why.clone(),
     };
-    card("Store", &[("Kept in", facts.store.clone()), ("Tasks", tasks)], &html! {})
+    let mut rows = vec![("Kept in", facts.store.clone()), ("Tasks", tasks)];
+    if !facts.there.is_empty() {
+        rows.push(("There now", facts.there.join(", ")));
+    }
+    rows.extend(facts.trouble.clone().map(|trouble| ("Trouble", trouble)));
+    card("Store", &rows, &html! {})
 }

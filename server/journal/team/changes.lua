@@ -5,6 +5,9 @@ local function row(text) return text and #text <= tonumber(ARGV[3]) and text or 
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 last = last[1] and last[1][1] or ''
 local answer = {'some', last}
+if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) or redis.call('XLEN', KEYS[2]) > tonumber(ARGV[2]) then
+  return redis.error_reply('TOOMANY there are more tasks or changes than it may keep')
+end
 if ARGV[1] ~= '' and #redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1]) == 1 then
   local seen = {}
   for _, change in ipairs(redis.call('XRANGE', KEYS[2], '(' .. ARGV[1], '+')) do
@@ -18,9 +21,6 @@ if ARGV[1] ~= '' and #redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1]) == 1 then
   return answer
 end
 answer[1] = 'all'
-if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then
-  return redis.error_reply('TOOMANY there are more tasks than it may keep')
-end
 local all = redis.call('HGETALL', KEYS[1])
 for at = 1, #all, 2 do
   if #all[at] <= 64 then

@@ -1,11 +1,14 @@
 //! The tasks of other machines as the Redis has them; reading on costs only what is new.
 
 use super::super::files::{Files, is_id, now};
-use super::super::{Query, Row, StoreError};
+use super::super::{Query, Row, StoreError, machine};
 use super::scripts::{self, SILENCE};
 use crate::link::{Link, LinkError};
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// Servers that are named.
+const TOLD: usize = 20;
 
 #[derive(Default)]
 pub(super) struct Mirror {
@@ -47,6 +50,15 @@ impl Mirror {
         }
         let message = "interrupted, or cut off from the Redis: its server is not heard of".into();
         Row { interrupted: true, message, ..row }
+    }
+
+    /// Who is there, for people: `Neovim on laptop`.
+    pub(super) fn told(&self) -> Vec<String> {
+        let told = |(server, words): &(String, Value)| {
+            let editor: String = words["editor"].as_str().unwrap_or("somebody").chars().take(40).collect();
+            format!("{editor} on {}", machine(server))
+        };
+        self.there.iter().flatten().take(TOLD).map(told).collect()
     }
 
     fn begin<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Row> {

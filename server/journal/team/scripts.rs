@@ -21,6 +21,8 @@ const LONGEST_ROW: usize = 16 << 10;
 const LONGEST_WORDS: usize = 500;
 /// Bytes of lines in one answer.
 const PAGE: usize = 4 << 20;
+/// Pages of one task that are read.
+pub(super) const PAGES: usize = 16;
 /// What others say of one task.
 const SAID: usize = 100;
 const SAID_SECONDS: u64 = 7 * 86_400;
@@ -48,11 +50,11 @@ pub(super) async fn push(
     link: &Link,
     task: &str,
     (from, to): (u64, u64),
-    row: &Row,
+    row: Option<&Row>,
     lines: &[Value],
 ) -> Result<u64, LinkError> {
     let keys = [key("rows"), key("reach"), key("changes"), key_of("task", task)];
-    let mut args = args![task, from, to, short(row), LINES, CHANGES].to_vec();
+    let mut args = args![task, from, to, row.map(short).unwrap_or_default(), LINES, CHANGES].to_vec();
     for line in lines {
         let text = line.to_string();
         let cut = || json!({"at": line["at"], "kind": "noted", "level": "info", "text": format!("(a line of {} bytes is kept where it ran)", text.len())});
