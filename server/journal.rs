@@ -7,6 +7,7 @@
 //! of servers share the folder; and a bundled `SQLite` would make the program 1 MiB larger (measured).
 
 pub mod audit;
+mod claim;
 mod files;
 mod index;
 mod keep;

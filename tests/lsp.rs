@@ -326,6 +326,10 @@ async fn what_the_client_says_is_not_believed() {
 
 async fn is_stale(editor: &mut Editor, question: &Value, why: &str) {
     editor.reply(question, json!({"title": "Apply"})).await;
+    told_stale(editor, why).await;
+}
+
+async fn told_stale(editor: &mut Editor, why: &str) {
     let told = editor.expect("window/showMessageRequest").await;
     let message = told["params"]["message"].as_str().unwrap();
     assert!(message.contains("nothing was applied") && message.contains(why), "{message}");

@@ -31,6 +31,7 @@ impl Turn {
         let failing = report.verdict.as_ref().is_some_and(|verdict| verdict.level == Level::Failing);
         let call = ToolCallUpdate::new(CALL, ToolCallUpdateFields::new());
         let refused = |why: &str| Ended { decision: None, written: 0, why: Some(why.to_owned()) };
+        let mut claim = None;
         let ended = if failing {
             refused("the proposal fails its check, so it is not offered")
         } else if !self.front.client().fs.write_text_file {
@@ -44,7 +45,14 @@ impl Turn {
             let decision = (!self.cancel.is_cancelled()).then_some(Decision::Discarded);
             Ended { decision, ..refused("discarded") }
         } else {
-            self.write(&changes).await
+            match journal.claim(&self.root).await {
+                Ok(turn) => {
+                    // Kept until it is written down that the edits are there.
+                    claim = Some(turn);
+                    self.write(&changes, report, journal).await
+                }
+                Err(why) => refused(&why),
+            }
         };
         let status = if ended.why.is_none() { ToolCallStatus::Completed } else { ToolCallStatus::Failed };
         let fields = ToolCallUpdateFields::new().status(status);
@@ -62,6 +70,7 @@ impl Turn {
                 self.think(&format!("Warning: not written down: {why}\n"));
             }
         }
+        drop(claim);
     }
 
     fn show(&self, changes: &[&FileChange]) {
@@ -80,11 +89,14 @@ impl Turn {
     }
 
     /// All files or, where one is no longer what the edits were made for, none.
-    async fn write(&self, changes: &[&FileChange]) -> Ended {
+    async fn write(&self, changes: &[&FileChange], report: &Report, journal: &Journal) -> Ended {
+        let stale = |why: String| Ended { decision: Some(Decision::Stale), written: 0, why: Some(why) };
+        if let Some(why) = journal.overtaken(&self.root, report).await {
+            return stale(format!("{why}; ask again"));
+        }
         for change in changes {
             if self.present(change).await != change.before {
-                let why = Some(format!("{} has changed since; ask again", change.path));
-                return Ended { decision: Some(Decision::Stale), written: 0, why };
+                return stale(format!("{} has changed since; ask again", change.path));
             }
         }
         for (written, change) in changes.iter().enumerate() {

@@ -5,6 +5,7 @@ use crate::sandbox::owner::Owner;
 use line::line;
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 
 fn id(number: usize) -> String {
     format!("0192-{number:04}")
@@ -175,4 +176,21 @@ async fn nobody_else_may_read_it() {
     let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("journal"), mode("journal/tasks")), (0o700, 0o700));
     assert_eq!((mode("journal/index"), mode("journal/tasks/0192-0001.jsonl")), (0o600, 0o600));
+}
+
+#[tokio::test]
+async fn one_server_at_a_time_edits_a_folder() {
+    let (state, folder, other) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let journal = || {
+        let files = Files::new(state.path().join("journal"));
+        Journal::new(Arc::new(files), audit::Audit::new(state.path().to_owned()), 90, 512)
+    };
+    let (one, two) = (journal(), journal());
+    let claim = one.claim(folder.path()).await.unwrap();
+    assert!(two.claim(other.path()).await.is_ok(), "another folder is nobody's business");
+    let refused = two.claim(&folder.path().join(".")).await.unwrap_err();
+    assert!(refused.contains("apply again"), "{refused}");
+    drop(claim);
+    assert!(two.claim(folder.path()).await.is_ok());
 }

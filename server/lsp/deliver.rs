@@ -10,7 +10,7 @@ use crate::agent::patch::FileChange;
 use crate::agent::task::{Report, State, Stop, Task};
 use crate::config::quiet::is_within;
 use crate::event::{Action, Phase};
-use crate::journal::Decision;
+use crate::journal::{Decision, Journal};
 use crate::text;
 use crate::verdict::Level;
 use serde_json::{Value, json};
@@ -150,10 +150,14 @@ impl Server {
         let Ok(workshop) = self.workshop(&task.root) else { return };
         let server = self.clone();
         self.work.spawn(async move {
-            if let Err(why) = workshop.connected.journal.decided(&report, decision).await {
-                server.note(&report.task, format!("not written down: {why}"));
-            }
+            server.write_down(&workshop.connected.journal, &report, decision).await;
         });
+    }
+
+    async fn write_down(&self, journal: &Journal, report: &Report, decision: Decision) {
+        if let Err(why) = journal.decided(report, decision).await {
+            self.note(&report.task, format!("not written down: {why}"));
+        }
     }
 
     /// Applies a standing proposal, or tells why not. A second call meanwhile does nothing.
@@ -165,7 +169,6 @@ impl Server {
         match self.try_apply(&task, &report).await {
             Ok(message) => {
                 self.move_offer(id, Offer::Applying, Offer::Applied);
-                self.decided(id, Decision::Applied);
                 let mut session = self.session();
                 if report.verdict.as_ref().is_some_and(|verdict| verdict.level > Level::Failing)
                     && let Some(key) = session.tasks.get(id).map(|entry| entry.key.clone())
@@ -216,7 +219,11 @@ impl Server {
                 "the editor takes no edits from a server; apply the patch yourself{path}"
             )));
         }
-        if let Some(why) = self.overtaken(task, report).await {
+        let workshop = self.workshop(&task.root).map_err(Refusal::Failed)?;
+        let journal = &workshop.connected.journal;
+        // Kept until it is written down that the edits are there.
+        let _claim = journal.claim(&task.root).await.map_err(Refusal::Failed)?;
+        if let Some(why) = journal.overtaken(&task.root, report).await {
             return Err(Refusal::Stale(why));
         }
         self.check_disk(task, report).await?;
@@ -224,6 +231,7 @@ impl Server {
         for edit in to_proto::workspace_edits(&files, &editor) {
             self.send_edit(task, edit, &files).await?;
         }
+        self.write_down(journal, report, Decision::Applied).await;
         self.prove(&files, report.verdict.as_ref());
         let kept: Vec<&str> = files
             .iter()

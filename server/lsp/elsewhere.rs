@@ -4,7 +4,6 @@
 use super::from_proto::wrong;
 use super::session::Entry;
 use super::{Server, to_proto};
-use crate::agent::task::{Report, Task};
 use crate::event::Phase;
 use crate::journal::{Query, Record, Row, Store, is_this_server};
 use crate::sandbox::owner::Owner;
@@ -18,8 +17,6 @@ use tower_lsp::jsonrpc::Result;
 /// Tasks that are listed beside this server's own, and how long those of earlier runs are.
 const LISTED: usize = 64;
 const LATELY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Tasks that are looked through for edits to the same files.
-const LOOKED_THROUGH: usize = 256;
 
 impl Server {
     /// All tasks on the open folders and of the team's other machines, the newest first. Reads the disk.
@@ -69,27 +66,6 @@ impl Server {
         Ok(Value::Null)
     }
 
-    /// Why a proposal comes too late: another server has applied edits to one of its files since its task began. They may
-    /// stand in a buffer of another editor alone, where neither our buffers nor the disk show them.
-    pub(super) async fn overtaken(&self, task: &Task, report: &Report) -> Option<String> {
-        let store = self.workshop(&task.root).ok()?.connected.journal.store.clone();
-        let query = Query { limit: LOOKED_THROUGH, ..Query::default() };
-        let rows = store.list(&query).await.ok()?;
-        let begun = rows.iter().find(|row| row.id == report.task)?.begun;
-        let ours: Vec<PathBuf> = report.edits.iter().map(|edit| real(&task.root.join(&edit.path))).collect();
-        let theirs = |row: &&Row| !row.remote && !is_this_server(&row.server);
-        for row in rows.iter().filter(theirs).filter(|row| row.applied.is_some_and(|at| at > begun)) {
-            let record = store.task(&row.id).await.ok()?;
-            let edits = record.report.as_ref().and_then(|report| report["edits"].as_array());
-            let mut theirs = edits.into_iter().flatten().filter_map(|edit| edit["path"].as_str());
-            let same = theirs.find(|path| ours.contains(&real(&Path::new(&row.workspace).join(path))));
-            if let Some(path) = same {
-                return Some(format!("{path} was changed by another editor's `{}` since", row.title));
-            }
-        }
-        None
-    }
-
     /// The journal's tasks, as the first folder that had a task knows them, else read anew.
     async fn store(&self) -> Arc<dyn Store> {
         let known =
@@ -107,11 +83,6 @@ impl Server {
         }
         store
     }
-}
-
-/// A file by the name that all servers give it; as it was named where there is none.
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// A row of another server as ours are; `None` when it is of the past.
