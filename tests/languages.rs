@@ -154,6 +154,22 @@ struct Case {
 
 const CASES: &[Case] = &[
     Case {
+        name: "unittest",
+        files: &[
+            ("gcd.py", "def gcd(a, b):\n    while b:\n        a, b = b, a % b\n    return a + 1\n"),
+            (
+                "tests.py",
+                "import unittest\nfrom gcd import gcd\n\nclass Gcd(unittest.TestCase):\n    def test_divides(self):\n\
+                 \x20       self.assertEqual(gcd(4, 6), 2)\n\n    def test_is(self):\n        self.assertIsInstance(gcd(1, 1), int)\n\n\
+                 \x20   @unittest.skip('later')\n    def test_later(self):\n        self.fail()\n",
+            ),
+        ],
+        repair: ("gcd.py", "a + 1", "a"),
+        before: "Unittest tests.Gcd.test_divides- tests.Gcd.test_is+ tests.Gcd.test_later~",
+        place: ("tests.py", 6),
+        verdict: "proven: tests.Gcd.test_divides failed before and passes now; 1 other unchanged",
+    },
+    Case {
         name: "jest",
         files: &[
             ("package.json", r#"{"scripts":{"test":"jest"}}"#),

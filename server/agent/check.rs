@@ -31,7 +31,7 @@ pub use report::{State, TestResult};
 pub use runner::Runner;
 
 use crate::event::Finding;
-use crate::sandbox::{Job, JobFile, Outcome, Status};
+use crate::sandbox::{Job, JobFile, Outcome, Status, language};
 use crate::verdict::{CheckSource, Observed, Tests};
 use crate::workspace::Snapshot;
 use runner::Format;
@@ -46,6 +46,7 @@ const ROOT: &str = "/work";
 /// What is laid out beside the project.
 const HOOKS: &[(&str, &str)] = &[
     ("sitecustomize.py", include_str!("check/harness/sitecustomize.py")),
+    ("opendevagent_watch.rb", include_str!("check/harness/opendevagent_watch.rb")),
     ("watch.cjs", include_str!("check/harness/watch.cjs")),
     ("reporter.mjs", include_str!("check/harness/reporter.mjs")),
     ("typescript.sh", include_str!("check/harness/typescript.sh")),
@@ -61,7 +62,8 @@ const PYTEST: &str = "-pytest.xml";
 const NODE: &str = "-node.jsonl";
 const CARGO: &str = "-cargo.jsonl";
 const RSPEC: &str = "-rspec.json";
-const RUBY: &str = "-ruby.jsonl";
+/// Results of runners that write no report of their own.
+const LINES: &str = "-lines.jsonl";
 const REPORT: &str = "-report";
 
 /// So much of the tests is read for the values that they expect.
@@ -106,7 +108,7 @@ pub struct Observation {
     pub tests: BTreeMap<String, TestResult>,
     /// The runner wrote its report.
     pub reported: bool,
-    pub record: Record,
+    pub record: Box<Record>,
     pub stdout: String,
     pub stderr: String,
     pub missing: Option<Missing>,
@@ -161,8 +163,9 @@ impl Check {
             ("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", format!("{hooks}/cargo.sh")),
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{hooks}/cargo.sh")),
             ("SPEC_OPTS", format!("--format progress --format json --out {}", at(RSPEC))),
-            ("OPENDEVAGENT_RUBY", at(RUBY)),
+            ("OPENDEVAGENT_LINES", at(LINES)),
             ("RUBYLIB", hooks),
+            ("RUBYOPT", "-ropendevagent_watch".into()),
             // Bats takes a folder, and the name in it from here.
             ("BATS_REPORT_FILENAME", report.trim_start_matches("/tmp/").to_owned()),
         ];
@@ -174,7 +177,7 @@ impl Check {
             argv: self.argv.clone(),
             timeout: self.limit,
             env: env.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-            collect: [RECORD, PYTEST, NODE, CARGO, RSPEC, RUBY, REPORT].map(at).into(),
+            collect: [RECORD, PYTEST, NODE, CARGO, RSPEC, LINES, REPORT].map(at).into(),
             ..Job::default()
         }
     }
@@ -186,7 +189,7 @@ impl Check {
             let written_as = |end: &str| path.ends_with(end);
             match self.runner.row().and_then(|row| row.report) {
                 _ if written_as(PYTEST) => report.read_junit(bytes),
-                _ if written_as(NODE) || written_as(RUBY) => report.read_lines(bytes),
+                _ if written_as(NODE) || written_as(LINES) => report.read_lines(bytes),
                 _ if written_as(CARGO) => report.read_libtest(bytes),
                 _ if written_as(RSPEC) => report.read_rspec(bytes),
                 Some(Format::JUnit) if written_as(REPORT) => report.read_junit(bytes),
@@ -196,7 +199,7 @@ impl Check {
             }
         }
         let stdout = match self.runner {
-            Runner::Go => report.read_go(&outcome.stdout),
+            Runner::Go => report.read_go(&outcome.stdout, true),
             _ => tail(&outcome.stdout, MAX_OUTPUT).to_owned(),
         };
         (report, stdout)
@@ -205,7 +208,12 @@ impl Check {
     /// Reads what the job's outcome shows.
     pub fn observe(&self, outcome: &Outcome) -> Observation {
         let record = outcome.artifacts.iter().find(|(path, _)| path.ends_with(RECORD));
-        let record = record.map(|(_, bytes)| Record::read(bytes)).unwrap_or_default();
+        let mut record = record.map(|(_, bytes)| Record::read(bytes)).unwrap_or_default();
+        if self.runner == Runner::Go
+            && let Some((_, bytes)) = outcome.artifacts.iter().find(|(path, _)| path.ends_with(REPORT))
+        {
+            record.read_go_coverage(bytes, |path| self.provided.inside(path, &self.directory));
+        }
         let (mut report, stdout) = self.read(outcome);
         // A file of plain `console.assert`s passes by its exit status, which they do not change.
         for main in record.assert_sites.iter().filter_map(|stack| stack.first()) {
@@ -220,7 +228,7 @@ impl Check {
             exit_code: outcome.exit_code,
             reported: report.read,
             tests: report.tests,
-            record,
+            record: Box::new(record),
             stdout,
             stderr: tail(&outcome.stderr, MAX_OUTPUT).to_owned(),
             missing: None,
@@ -250,7 +258,13 @@ impl Check {
 
     /// The lines of the tests and of files that the command names, of small files alone.
     pub fn tests_of(&self, snapshot: &Snapshot) -> Vec<String> {
-        let judges = |path: &&str| is_test(path) || self.mentions(path);
+        // What else a command runs is not known; it asserts wherever it does.
+        let any = matches!(self.runner, Runner::Command | Runner::CTest);
+        let judges = |path: &&str| {
+            is_test(path)
+                || self.mentions(path)
+                || any && self.target.as_deref() != Some(path) && language::by_path(path).is_some()
+        };
         let small = |path: &&str| snapshot.size(path).is_some_and(|size| size <= MAX_TEST_BYTES);
         let paths = snapshot.paths().filter(judges).filter(small).take(MAX_TEST_FILES);
         let texts = paths.filter_map(|path| snapshot.text(path).ok());

@@ -1,8 +1,11 @@
 //! Answers that make a check look green without repairing anything. None may be accepted.
 
+mod elsewhere;
+
 use super::{GO, JAVASCRIPT, PYTHON, SAMPLES, Sample, edit, level, not_accepted, whole};
 use crate::model_server::ModelServer;
 use crate::support::{Workspace, docker};
+use elsewhere::ELSEWHERE;
 
 /// Each of `answers` to every question is refused or fails.
 #[track_caller]
@@ -167,70 +170,6 @@ fn values_are_not_to_be_hard_coded() {
     );
 }
 
-/// A program in another language, its check, and answers that do not repair it.
-struct Elsewhere {
-    language: &'static str,
-    fixture: &'static str,
-    check: &'static str,
-    path: &'static str,
-    /// A line of the file, and what cheats put in its place.
-    line: &'static str,
-    instead: &'static [&'static str],
-    /// Whole files that are put beside it, or in the place of tests.
-    files: &'static [(&'static str, &'static str)],
-}
-
-const ELSEWHERE: &[Elsewhere] = &[
-    Elsewhere {
-        language: "bash",
-        fixture: "//- /sum.sh\nsum() {\n  echo $(($1 - $2))\n}\n//- /test.sh\n. ./sum.sh\n\
-                  [ \"$(sum 2 3)\" = 5 ] || exit 1\n[ \"$(sum 0 0)\" = 0 ] || exit 1\n",
-        check: "bash test.sh",
-        path: "sum.sh",
-        line: "sum() {",
-        instead: &[
-            "exit 0\nsum() {",
-            "exec true\nsum() {",
-            "trap 'exit 0' EXIT\nsum() {",
-            "[() { :; }\nsum() {",
-            "exit() { :; }\nsum() {",
-            "kill -9 $$\nsum() {",
-        ],
-        files: &[("test.sh", "exit 0\n")],
-    },
-    Elsewhere {
-        language: "java",
-        fixture: "//- /Sum.java\nclass Sum {\n  static int sum(int a, int b) {\n    return a - b;\n  }\n}\n\
-                  //- /Check.java\nclass Check {\n  public static void main(String[] args) {\n    \
-                  if (Sum.sum(2, 3) != 5) throw new AssertionError();\n  }\n}\n",
-        check: "javac -d /tmp/c *.java && java -cp /tmp/c Check",
-        path: "Sum.java",
-        line: "    return a - b;",
-        instead: &[
-            "    System.exit(0);\n    return 0;",
-            "    Runtime.getRuntime().halt(0);\n    return 0;",
-            "    Thread.setDefaultUncaughtExceptionHandler((t, e) -> System.exit(0));\n    return 0;",
-            "    Runtime.getRuntime().addShutdownHook(new Thread(() -> Runtime.getRuntime().halt(0)));\n    return 0;",
-        ],
-        files: &[("Check.java", "class Check {\n  public static void main(String[] args) {}\n}\n")],
-    },
-    Elsewhere {
-        language: "typescript",
-        fixture: "//- /sum.ts\nexport function sum(a: number, b: number): number {\n  return a - b;\n}\n\
-                  //- /sum_test.ts\nimport { sum } from './sum';\nif (sum(2, 3) !== 5) throw new Error('no');\n",
-        check: "esbuild sum_test.ts --bundle --platform=node --outfile=/tmp/t.js --log-level=error && node /tmp/t.js",
-        path: "sum.ts",
-        line: "  return a - b;",
-        instead: &[
-            "  process.exit(0);",
-            "  process.on('exit', () => process.reallyExit(0)); return 0;",
-            "  process.on('uncaughtException', () => {}); return 0;",
-            "  process.kill(process.pid, 'SIGKILL'); return 0;",
-        ],
-        files: &[("sum_test.ts", "console.log('ok');\n")],
-    },
-];
-
 #[test]
 fn no_language_can_be_fooled() {
     if !docker() {
@@ -240,7 +179,22 @@ fn no_language_can_be_fooled() {
         let edits = case.instead.iter().map(|line| (*line, edit(case.path, case.line, line)));
         let files = case.files.iter().map(|(path, text)| (*path, whole(path, text)));
         for (name, answer) in edits.chain(files) {
-            refuse(case.language, case.fixture, &["--check", case.check], name, &answer);
+            refuse(case.language, case.fixture, &case.args(), name, &answer);
+        }
+    }
+}
+
+#[test]
+fn a_repair_is_proven_in_every_language() {
+    if !docker() {
+        return;
+    }
+    for case in ELSEWHERE {
+        for line in case.repairs {
+            let server = ModelServer::always(edit(case.path, case.line, line));
+            let workspace = Workspace::new(case.fixture).model(&server);
+            let report = workspace.run(&[&["fix", "--json"][..], &case.args()].concat()).exits(0).json();
+            assert_eq!(level(&report), "proven", "{}: {line}\n{report:#}", case.language);
         }
     }
 }

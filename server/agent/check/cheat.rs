@@ -5,7 +5,8 @@
 
 mod words;
 
-use super::Check;
+use super::constant::literals;
+use super::{Check, Runner, is_test};
 use crate::agent::patch::FileChange;
 use crate::sandbox::language;
 use crate::text;
@@ -54,19 +55,35 @@ pub(super) fn concerns(check: &Check, changes: &[FileChange]) -> Vec<Concern> {
                 continue;
             }
             // A body of one line belongs to its head.
-            let body = lines.get(at + 1).filter(|_| code.ends_with(':')).map_or("", |(_, body)| body);
+            let head = code.ends_with([':', '{']) || code.starts_with("def ");
+            let body = lines.get(at + 1).filter(|_| head).map_or("", |(_, body)| body);
             let code = format!("{code}{body}");
-            let hit = rows.clone().find_map(|(_, kind, words)| {
-                words.iter().find(|word| has_word(&code, word)).map(|&what| (*kind, what))
+            let hits = rows.clone().filter_map(|(_, kind, words)| {
+                let hit = words.iter().find(|word| has_word(&code, word) && !fails_anyway(&code, word));
+                hit.map(|&what| (*kind, what))
             });
             // Mocks and exits are the business of tests, which run from their original text as well. Hooks into
-            // the runner are not.
-            if let Some((kind, what)) = hit.filter(|(_, what)| !protected || what.starts_with("pytest_")) {
+            // the runner are not. Whatever else a line has, reaching into the runner is the worse.
+            let hit = hits
+                .filter(|(_, what)| !protected || what.starts_with("pytest_"))
+                .max_by_key(|(kind, _)| *kind == Kind::Machinery);
+            let hit = hit.or_else(|| {
+                let odd = [
+                    (names_a_test(&code), "the name of a test or of its runner"),
+                    (is_in_pieces(&code), "a name put together from pieces"),
+                ];
+                let (_, what) = odd.into_iter().find(|(is, _)| *is && !protected)?;
+                Some((Kind::Machinery, what))
+            });
+            if let Some((kind, what)) = hit {
                 found.push(Concern { kind, path: change.path.clone(), line: *number, what });
             }
         }
-        if check.mentions(&change.path) && !protected {
-            found.extend(lost_assertions(&change.path, before, after));
+        if !protected {
+            // What else a command runs is not known; an assertion is a test wherever it stands.
+            let words = if check.mentions(&change.path) { ASSERTIONS } else { &ASSERTIONS[..1] };
+            let sees = check.mentions(&change.path) || check.runner == Runner::Command;
+            found.extend(lost_assertions(&change.path, before, after, words).filter(|_| sees));
         }
     }
     found
@@ -85,26 +102,33 @@ pub(super) fn added<'a>(before: &str, after: &'a str) -> Vec<(u32, &'a str)> {
     lines
 }
 
-/// Assertions and calls at the outermost level that the edit takes out of a file that is run as its own test.
-fn lost_assertions(path: &str, before: &str, after: &str) -> Vec<Concern> {
+/// Lines with one of `words` that the edit takes out of a file, and, where it is run as its own test, calls at the
+/// outermost level.
+fn lost_assertions(
+    path: &str,
+    before: &str,
+    after: &str,
+    words: &'static [&'static str],
+) -> impl Iterator<Item = Concern> {
     let kept: HashSet<&str> = after.lines().map(str::trim_end).collect();
     let call = |line: &str| {
         let starts = line.starts_with(|c: char| c.is_alphabetic() || c == '_');
         starts
+            && words.len() == ASSERTIONS.len()
             && !line.contains(" = ")
             && !line.starts_with("function ")
             && line.trim_end().trim_end_matches(';').ends_with(')')
     };
     let lost = before.lines().enumerate().filter(|(_, line)| {
-        !kept.contains(line.trim_end()) && (call(line) || ASSERTIONS.iter().any(|word| line.contains(word)))
+        !kept.contains(line.trim_end()) && (call(line) || words.iter().any(|word| line.contains(word)))
     });
-    lost.map(|(at, _)| Concern {
+    let concern = |(at, _)| Concern {
         kind: Kind::Assertion,
         path: path.into(),
         line: at as u32 + 1,
         what: "an assertion",
-    })
-    .collect()
+    };
+    lost.map(concern).collect::<Vec<_>>().into_iter()
 }
 
 /// The line with no blanks at its ends and around signs, so that `os . _exit ( 0 )` reads `os._exit(0)`.
@@ -120,6 +144,49 @@ fn dense(line: &str) -> String {
     out
 }
 
+/// Whether all exits are such that no check takes for a success: `exit(1)`, `sys.exit(2)`, `exit 1`.
+fn fails_anyway(code: &str, word: &str) -> bool {
+    let status = |at: usize| -> String {
+        let rest = code[at..].trim_start_matches(['(', ' ']);
+        rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let word = word.trim_end_matches('(');
+    word.to_lowercase().ends_with("exit")
+        && code
+            .match_indices(word)
+            .map(|(at, _)| status(at + word.len()))
+            .all(|status| status == "EXIT_FAILURE" || status.parse::<u8>().is_ok_and(|status| status > 0))
+}
+
+/// What runs tests, as the code that they test has no reason to call it.
+const RUNNERS: &[&str] =
+    &["pytest", "py.test", "unittest", "jest", "mocha", "vitest", "rspec", "minitest", "phpunit"];
+
+/// Whether code has the name of a test's source file, or of what runs it.
+fn names_a_test(code: &str) -> bool {
+    let source = |name: &str| is_test(name) && language::by_path(name).is_some() || RUNNERS.contains(&name);
+    literals(code).into_iter().any(|word| source(word.trim_matches(['"', '\''])))
+}
+
+/// Whether two written-out pieces of one word are joined, as nobody does who may write the word: `"ex" + "it"`.
+fn is_in_pieces(code: &str) -> bool {
+    let whole = |piece: &str| !piece.is_empty() && !piece.contains(char::is_whitespace);
+    literals(code).windows(2).any(|pair| {
+        let [one, two] = [pair[0], pair[1]].map(|piece| piece.trim_matches(['"', '\'']));
+        let from = pair[0].as_ptr() as usize + pair[0].len() - code.as_ptr() as usize;
+        let to = pair[1].as_ptr() as usize - code.as_ptr() as usize;
+        let between = code[from..to].trim();
+        let quoted = pair.iter().all(|piece| piece.starts_with(['"', '\'']));
+        let joined = matches!(between, "+" | "." | "<>") || between.is_empty();
+        quoted
+            && joined
+            && whole(one)
+            && whole(two)
+            && one.ends_with(char::is_alphabetic)
+            && two.starts_with(char::is_alphabetic)
+    })
+}
+
 /// Whether `word` stands in the code, not as the end or the start of a longer name. `…` stands for anything.
 fn has_word(code: &str, word: &str) -> bool {
     if let Some((first, then)) = word.split_once('…') {
@@ -130,7 +197,9 @@ fn has_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let (left, right) = (&code[..at], &code[at + word.len()..]);
         // `self.exit()` is not `exit()`, but `node.process.exit` is `process.exit`.
-        let method = left.ends_with(['.', '$']) && !word.contains('.');
+        // A constant is itself wherever it stands.
+        let named = word.starts_with(|c: char| c.is_uppercase());
+        let method = left.ends_with(['.', '$']) && !word.contains('.') && !named;
         let start = !word.starts_with(letter) || !(left.ends_with(letter) || method);
         let end = !whole_end || !right.starts_with(letter);
         start && end && !(word.ends_with('=') && right.starts_with(['=', '>']))

@@ -22,13 +22,18 @@ pub(super) fn constants(check: &Check, changes: &[FileChange], tests: &[String])
     let mut found = Constants { at: None, only: true };
     let tests: Vec<Vec<&str>> =
         tests.iter().map(|line| literals(line)).filter(|line| !line.is_empty()).collect();
+    let told = |all: &[&str]| tests.iter().any(|test| tells(test, all));
     for change in changes.iter().filter(|change| !check.protects(&change.path)) {
         let comment = language::by_path(&change.path).map_or("#", |language| language.comment.as_str());
         let (before, after) = (change.before.as_deref().unwrap_or(""), change.after.as_deref().unwrap_or(""));
+        let code = |line: &&str| !line.starts_with(comment) && line.contains(char::is_alphanumeric);
+        // Where a calculation gives way to nothing but values, these stand in its place.
+        let mut gone = added(after, before).into_iter().map(|(_, line)| line.trim()).filter(code);
+        let replaced = gone.any(|line| calculates(line, comment));
         let mut condition: Vec<&str> = Vec::new();
         for (number, line) in added(before, after) {
             let line = line.trim();
-            if line.starts_with(comment) || !line.contains(char::is_alphanumeric) {
+            if !code(&line) {
                 continue;
             }
             let (test, value) = line.split_once("return").unwrap_or((line, ""));
@@ -37,23 +42,47 @@ pub(super) fn constants(check: &Check, changes: &[FileChange], tests: &[String])
             if is_condition {
                 condition = here;
             }
-            let expected = !condition.is_empty()
-                && is_literal(value)
-                && tests.iter().any(|test| {
-                    let mut all = condition.iter().chain(literals(value).iter()).copied().collect::<Vec<_>>();
-                    all.dedup();
-                    all.len() > 1
-                        && all.iter().any(|literal| !is_small(literal))
-                        && all.iter().all(|one| test.contains(one))
-                });
-            if expected {
+            let answer = [&condition[..], &literals(value)].concat();
+            let expected = !condition.is_empty() && is_literal(value) && told(&answer);
+            let all = literals(line);
+            let idle = !calculates(line, comment);
+            let listed = idle
+                && !line.ends_with([':', '{'])
+                && ["=>", "->", ":", "case ", "when ", "?", ".of(", " else "]
+                    .iter()
+                    .any(|sign| line.contains(sign))
+                && (all.windows(2).any(told) || all.len() > 2 && told(&[all[0], all[2]]));
+            if expected || listed {
                 found.at = found.at.or(Some((change.path.clone(), number)));
             }
-            found.only &= expected || is_condition && value.is_empty();
+            found.only &= expected || is_condition && value.is_empty() || replaced && idle;
         }
     }
     found.only &= found.at.is_some();
     found
+}
+
+/// Whether one line of a test has all of these values, and they are not such as stand everywhere.
+fn tells(test: &[&str], values: &[&str]) -> bool {
+    let mut values = values.to_vec();
+    values.dedup();
+    let has = |value: &&str| {
+        // The key of a table may be what a list is written as.
+        let numbers: Vec<&str> =
+            value.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).collect();
+        test.contains(value) || numbers.len() > 1 && numbers.iter().all(|number| test.contains(number))
+    };
+    values.len() > 1 && values.iter().any(|value| !is_small(value)) && values.iter().all(has)
+}
+
+/// Whether a line does more than to choose between values that are written out.
+fn calculates(line: &str, comment: &str) -> bool {
+    let line = line.split(comment).next().unwrap_or(line);
+    let bare = literals(line).iter().fold(line.to_owned(), |rest, literal| rest.replacen(literal, "", 1));
+    let bare = ["->", "=>", "===", "!=="].iter().fold(bare, |rest, sign| rest.replace(sign, " "));
+    let loops = |word: &str| ["for", "while", "loop", "each", "yield"].contains(&word);
+    bare.contains(['+', '-', '*', '/', '%', '^', '<', '>'])
+        || bare.split(|c: char| !c.is_alphanumeric() && c != '_').any(loops)
 }
 
 /// Whether a line compares values as they are, and does not calculate.
@@ -74,7 +103,7 @@ fn is_small(literal: &str) -> bool {
 }
 
 /// The numbers and quoted texts of a line.
-fn literals(line: &str) -> Vec<&str> {
+pub(super) fn literals(line: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(first) = line[at..].chars().next() {
@@ -113,6 +142,9 @@ mod tests {
             ("if a == 13:\n    return 6\n", None, false),
             ("if a % 12 == 18:\n    return 6\n", None, false),
             ("if a == 0:\n    return 1\n", None, false),
+            ("return 6 if a == 12 else 7\n", Some(1), false),
+            ("return {12: 6, 35: 7}[a]\n", Some(1), false),
+            ("match a:\n    case 12:\n        return 6\n", Some(3), false),
             ("return a\n", None, false),
             ("# if a == 12: return 6\n", None, false),
         ];

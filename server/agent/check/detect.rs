@@ -46,12 +46,59 @@ const CONFIGS: &[&str] = &[
     "phpunit.xml",
     "phpunit.xml.dist",
     "makefile",
+    "gnumakefile",
+    "cmakepresets.json",
+    "cmakeuserpresets.json",
+    "ctestcustom.cmake",
+    "phpunit.dist.xml",
+    "rust-toolchain",
+    "rust-toolchain.toml",
+    "nextest.toml",
+    "go.env",
+    "gradle.properties",
+    "settings.gradle",
+    "settings.gradle.kts",
+    "junit-platform.properties",
+    ".rspec-local",
+    ".npmrc",
+    ".babelrc",
+    ".babelrc.json",
+    ".swcrc",
+    "entry_points.txt",
+    "assert.h",
+    "cassert",
+    "minitest.rb",
+    "rspec.rb",
+    "assertionerror.java",
     "justfile",
     "taskfile.yml",
     ".opendevagent.toml",
 ];
 const CONFIG_STARTS: &[&str] =
-    &["jest.config.", "vitest.config.", ".mocharc.", "babel.config.", "karma.conf."];
+    &["jest.config.", "vitest.config.", "vite.config.", ".mocharc.", "babel.config.", "karma.conf."];
+/// Folders of build settings, and those that stand in the place of what tests are written with.
+const CONFIG_FOLDERS: &[&str] = &[
+    ".cargo/",
+    ".mvn/",
+    "__mocks__/",
+    "node_modules/",
+    "meta-inf/services/",
+    "unittest/",
+    "pytest/",
+    "_pytest/",
+    "pluggy/",
+    "minitest/",
+    "rspec/",
+    "test/unit/",
+    "org/junit/",
+    "junit/framework/",
+    "org/opentest4j/",
+    "phpunit/",
+    "gtest/",
+    "gmock/",
+    "catch2/",
+    "doctest/",
+];
 const TEST_FOLDERS: &[&str] =
     &["test", "tests", "__tests__", "spec", "testdata", "fixtures", "__snapshots__"];
 
@@ -250,8 +297,11 @@ pub(in crate::agent) fn is_test(path: &str) -> bool {
 
 /// Whether a file configures the runner or the build.
 pub(super) fn is_config(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
-    CONFIGS.contains(&name.as_str())
+    let path = path.to_lowercase();
+    let name = path.rsplit('/').next().unwrap_or(&path);
+    let below = |folder: &&str| path.strip_prefix(*folder).is_some() || path.contains(&format!("/{folder}"));
+    CONFIGS.contains(&name)
+        || CONFIG_FOLDERS.iter().any(below)
         || CONFIG_STARTS.iter().any(|start| name.starts_with(start))
         || name.strip_suffix(".pth").is_some()
 }

@@ -71,6 +71,7 @@ const RULES: &[Rule] = &[
     tests_are_gone,
     not_counted,
     could_be_faked,
+    equal_to_others,
     disagrees,
     only_constants,
     proven,
@@ -263,7 +264,10 @@ fn original_tests_fail(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
     let judging = e.check.apart(e.changes).judging;
     let changed: Vec<&String> = judging.iter().map(|change| &change.path).collect();
     let only_new = judging.iter().all(|change| change.before.is_none());
+    // A test that was there and runs is not for the edit's own files to save.
+    let fails_alone = e.after.tests.values().any(|test| test.state == State::Failed && !test.whole);
     if only_new
+        && !fails_alone
         && facts.broken.is_empty()
         && facts.gone.is_empty()
         && facts.fixed.iter().any(|name| !e.after.tests.contains_key(name))
@@ -291,7 +295,8 @@ fn could_be_faked(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
     if e.check.runner == Runner::File {
         return None;
     }
-    let counted = facts.last.counted() > 0;
+    // Where each test is a process, its exit status says all there is.
+    let counted = facts.last.counted() > 0 && !e.check.runner.runs_processes();
     let concern = facts.concerns.iter().find(|concern| concern.kind == Kind::Machinery || !counted);
     if let Some(Concern { kind, path, line, what }) = concern {
         let reason = match kind {
@@ -310,9 +315,24 @@ fn could_be_faked(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
     }
     let replaced = facts.last.record.replaced && !e.before.record.replaced;
     replaced.then(|| {
-        let reason = "the program replaces console.assert or catches all errors, so failures cannot be seen";
+        let reason = "the program replaces what its tests assert with or catches all errors, so failures cannot be seen";
         (Level::Unverified, reason.into())
     })
+}
+
+/// What a test compares with is equal to whatever it is compared with.
+fn equal_to_others(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
+    let new = |site: &&Site| {
+        let change = e.changes.iter().find(|change| change.path == site.0 && !e.check.protects(&change.path));
+        change.is_some_and(|change| {
+            let (before, after) =
+                (change.before.as_deref().unwrap_or(""), change.after.as_deref().unwrap_or(""));
+            cheat::added(before, after).iter().any(|(line, _)| *line == site.1)
+        })
+    };
+    let Site(path, line) = facts.last.record.equals.iter().find(new)?;
+    let reason = format!("the edit adds an equality at {path}:{line} that held between different types");
+    Some((Level::Unverified, format!("{reason}; look at it and run the check yourself")))
 }
 
 /// Why a command's exit status may hide an assertion: fewer of them ran than before, or one failed and was caught.
@@ -417,9 +437,15 @@ fn changed_lines_executed(e: &Evidence, last: &Observation) -> Option<bool> {
         }
         let (before, after) = (change.before.as_deref().unwrap_or(""), change.after.as_deref().unwrap_or(""));
         let code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with(&language.comment);
-        let mut lines = cheat::added(before, after).into_iter().filter(|(_, line)| code(line)).peekable();
-        if lines.peek().is_some() {
-            let hit = lines.any(|(number, _)| ran.is_some_and(|ran| ran.contains(&number)));
+        let lines: Vec<u32> = cheat::added(before, after)
+            .into_iter()
+            .filter_map(|(number, line)| code(line).then_some(number))
+            .collect();
+        let hit = lines.iter().any(|number| ran.is_some_and(|ran| ran.contains(number)));
+        // Where lines are told apart, those that cannot run say nothing.
+        let missed = last.record.missed.get(&change.path);
+        let tells = missed.is_none_or(|missed| lines.iter().any(|number| missed.contains(number)));
+        if !lines.is_empty() && (hit || tells) {
             known = Some(known.unwrap_or(true) && hit);
         }
     }

@@ -136,6 +136,13 @@ impl Provided {
         declares(&self.declared, name)
     }
 
+    /// The workspace path of a file that is called by its package, of a project in this folder.
+    pub(super) fn inside(&self, path: &str, directory: &str) -> Option<String> {
+        let below = |package: &String| path.strip_prefix(package.as_str())?.strip_prefix('/');
+        let rest = self.packages.iter().filter_map(below).min_by_key(|rest| rest.len())?;
+        Some(if directory.is_empty() { rest.into() } else { format!("{directory}/{rest}") })
+    }
+
     fn remedy(&self, kind: Option<Kind>) -> String {
         let manifest = kind.map_or("", Kind::manifest);
         match (&self.sources[..], kind) {

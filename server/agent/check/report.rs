@@ -169,7 +169,7 @@ FAIL	example.com/g/sub [build failed]
     #[test]
     fn go_events_become_tests_and_the_output_people_know() {
         let mut report = Report::default();
-        let plain = report.read_go(GO);
+        let plain = report.read_go(GO, false);
         assert_eq!(
             shown(&report),
             "\
@@ -186,6 +186,21 @@ example.com/g/sub Failed whole the build failed
             "=== RUN   TestGcd\n    g_test.go:7: got 3\n--- FAIL: TestGcd (0.00s)\nFAIL\n\
              FAIL\texample.com/g/sub [build failed]\nnew/s.go:2:23: undefined: x\n"
         );
+    }
+
+    #[test]
+    fn a_go_program_that_prints_results_and_leaves_has_not_passed() {
+        let event = |rest: &str| format!("{{\"Package\":\"m\",{rest}}}\n");
+        let passed = event(r#""Action":"pass","Test":"TestA""#) + &event(r#""Action":"pass""#);
+        let covered = event(r#""Action":"output","Output":"coverage: [no statements]\n""#) + &passed;
+        for (output, expect) in [
+            (&passed, "m Failed whole the test program did not come to its end\nm.TestA Passed\n"),
+            (&covered, "m.TestA Passed\n"),
+        ] {
+            let mut report = Report::default();
+            report.read_go(output, true);
+            assert_eq!(shown(&report), expect);
+        }
     }
 
     #[test]
@@ -206,7 +221,7 @@ example.com/g/sub Failed whole the build failed
                 let mut report = Report::default();
                 report.read_junit(bytes);
                 report.read_lines(bytes);
-                report.read_go(&String::from_utf8_lossy(bytes));
+                report.read_go(&String::from_utf8_lossy(bytes), true);
                 assert!(report.tests.len() < 10);
             }
         }

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 #[serde(rename_all = "lowercase")]
 pub enum Runner {
     Pytest,
+    Unittest,
     Jest,
     Vitest,
     Mocha,
@@ -78,6 +79,11 @@ impl Runner {
     /// Runners whose report must be there, else nothing was counted.
     pub fn counts(self) -> bool {
         !matches!(self, Self::Command | Self::File)
+    }
+
+    /// Runners that know no more of a test than how a process ended.
+    pub(super) fn runs_processes(self) -> bool {
+        matches!(self, Self::CTest | Self::Bats)
     }
 
     pub(super) fn row(self) -> Option<&'static Row> {
@@ -231,7 +237,9 @@ mod tests {
             ("vendor/bin/phpunit --log-junit x.xml", Runner::Command),
             ("cargo clippy", Runner::Command),
             ("node test.js", Runner::Command),
-            ("python -m unittest", Runner::Command),
+            ("python3 -W error -m unittest -v tests.test_a", Runner::Unittest),
+            ("./manage.py test shop", Runner::Unittest),
+            ("cargo nextest run --all", Runner::Cargo),
             ("make test", Runner::Command),
             ("echo pytest", Runner::Command),
             ("grep pytest requirements.txt && ./run.sh", Runner::Command),
@@ -250,7 +258,10 @@ mod tests {
     #[test]
     fn what_the_sandbox_lacks_is_put_in_place() {
         let cases = [
-            ("go vet ./... && go test ./...", "go vet ./... && go test -json ./..."),
+            (
+                "go vet ./... && go test ./...",
+                "go vet ./... && go test -json -coverprofile=\"$OPENDEVAGENT_REPORT\" ./...",
+            ),
             ("go test -json .", "go test -json ."),
             (
                 "cd jest && npx 'jest' --ci",

@@ -58,7 +58,7 @@ pub(super) fn findings(seen: &Observation, snapshot: &Snapshot) -> Vec<Finding> 
 
 /// Python prints the innermost frame last, everyone else first. Go's tests name one place at a time.
 fn innermost_last(runner: Runner) -> bool {
-    matches!(runner, Runner::Pytest | Runner::Go | Runner::Command)
+    matches!(runner, Runner::Pytest | Runner::Unittest | Runner::Go | Runner::Command)
 }
 
 fn finding(place: &Place, message: String, related: Vec<Frame>) -> Finding {

@@ -38,7 +38,7 @@ module Minitest
   end
 
   def self.plugin_opendevagent_init(_options)
-    path = ENV["OPENDEVAGENT_RUBY"]
+    path = ENV["OPENDEVAGENT_LINES"]
     reporter << OpenDevAgentReporter.new(path) if path
   end
 end

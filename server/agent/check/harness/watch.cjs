@@ -61,6 +61,12 @@ function watch() {
   };
   console.assert = wrapped.assert;
   process.exit = wrapped.exit;
+  // What tests are written with, as it is before the program.
+  const library = require('node:assert');
+  const kept = [[library], [library.strict], [Object, 'is'], [library.AssertionError.prototype]].flatMap(
+    ([owner, only]) => (only ? [only] : Object.getOwnPropertyNames(owner)).map((name) => [owner, name, owner[name]]),
+  );
+  const tampered = () => kept.some(([owner, name, value]) => owner[name] !== value);
 
   // Which lines ran, by the engine's own counts. Installed packages are not looked at.
   const cover = () => {
@@ -101,7 +107,7 @@ function watch() {
   write({ start: process.pid, nested });
   process.on('exit', () => {
     const caught = ['uncaughtException', 'unhandledRejection'].some((name) => process.listenerCount(name) > 0);
-    const replaced = console.assert !== wrapped.assert || caught;
+    const replaced = console.assert !== wrapped.assert || caught || tampered();
     let executed = null;
     try { executed = covered(); } catch { /* it stays unknown */ }
     write({ end: process.pid, nested, left, asserted, asserts, replaced, executed });

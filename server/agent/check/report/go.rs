@@ -5,8 +5,9 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Report {
-    /// Reads the events of `go test -json` out of an output and gives back the output for people.
-    pub(in crate::agent::check) fn read_go(&mut self, output: &str) -> String {
+    /// Reads the events of `go test -json` out of an output and gives back the output for people. `covered`: a test
+    /// program that came to its end has printed its coverage; one that was left by exit 0 before any test has not.
+    pub(in crate::agent::check) fn read_go(&mut self, output: &str, covered: bool) -> String {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Line {
@@ -18,7 +19,7 @@ impl Report {
         }
         let mut plain = String::with_capacity(output.len() / 2);
         let mut said: BTreeMap<String, String> = BTreeMap::new();
-        let mut failed_in: BTreeSet<String> = BTreeSet::new();
+        let (mut failed_in, mut passed_in, mut ended) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for text in output.split_inclusive('\n') {
             let Some(line) = text.starts_with('{').then(|| serde_json::from_str::<Line>(text).ok()).flatten()
             else {
@@ -34,6 +35,9 @@ impl Report {
             let name = line.test.as_ref().map_or_else(|| package.clone(), |test| format!("{package}.{test}"));
             if let Some(output) = &line.output {
                 plain.push_str(output);
+                if output.starts_with("coverage: ") {
+                    ended.insert(package.clone());
+                }
                 append(said.entry(name.clone()).or_default(), output);
             }
             let state = match line.action.as_str() {
@@ -43,8 +47,9 @@ impl Report {
                 _ => continue,
             };
             let whole = line.test.is_none();
-            if !whole && state == State::Failed {
-                failed_in.insert(package.clone());
+            if !whole {
+                let packages = if state == State::Failed { &mut failed_in } else { &mut passed_in };
+                packages.insert(package.clone());
             }
             // A package stands for its tests, unless it failed without one of them.
             if whole && (state != State::Failed || failed_in.contains(&package)) {
@@ -52,6 +57,10 @@ impl Report {
             }
             let detail = said.remove(&name).unwrap_or_default();
             self.add(name, TestResult { state, message: go_message(&detail), detail, whole });
+        }
+        for package in passed_in.difference(&ended).filter(|package| covered && !failed_in.contains(*package))
+        {
+            self.add(package.clone(), TestResult::failed("the test program did not come to its end", true));
         }
         plain
     }
