@@ -4,9 +4,11 @@ mod browser;
 pub mod sample;
 
 use crate::editor::Editor;
+use crate::redis::{self, Redis};
 use opendevagent::config::Loaded;
 use opendevagent::dashboard::{Dashboard, Desk, Times, Wish};
-use opendevagent::journal::{Files, Store};
+use opendevagent::journal::{Files, Store, TeamStore};
+use opendevagent::link::Link;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +22,8 @@ const HANGS: Duration = Duration::from_secs(30);
 /// A dashboard over a store of its own.
 struct Site {
     dashboard: Dashboard,
-    store: Arc<Files>,
+    /// Where tasks are written.
+    store: Arc<dyn Store>,
     wishes: Arc<Mutex<Vec<(Wish, String)>>>,
     /// The proven, the hostile and the running task.
     tasks: [String; 3],
@@ -35,11 +38,22 @@ impl Site {
     async fn open(ordinary: usize, times: Times) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Files::new(folder.path().join("journal")));
+        Self::over(folder, store.clone(), store, ordinary, times).await
+    }
+
+    /// Shows what one store has of the tasks that are written to another.
+    async fn over(
+        folder: TempDir,
+        store: Arc<dyn Store>,
+        seen: Arc<dyn Store>,
+        ordinary: usize,
+        times: Times,
+    ) -> Self {
         let tasks = sample::fill(&*store, ordinary, now()).await;
         let wishes: Arc<Mutex<Vec<(Wish, String)>>> = Arc::default();
         let (granted, [proven, _, running]) = (wishes.clone(), tasks.clone());
         let desk = Desk {
-            store: store.clone(),
+            store: seen,
             loaded: Box::new(Loaded::default),
             offers: Box::new(move |id| match id {
                 _ if id == running => vec![Wish::Cancel],
@@ -243,7 +257,32 @@ async fn only_our_own_page_acts_and_only_what_is_offered() {
 
 #[tokio::test]
 async fn text_of_tasks_stays_text() {
-    let site = Site::open(0, Times::default()).await;
+    stays_text(&Site::open(0, Times::default()).await).await;
+}
+
+/// The page of one machine, the tasks of another.
+#[tokio::test]
+async fn tasks_of_a_team_are_shown_live_and_stay_text() {
+    if !redis::is_installed() {
+        return;
+    }
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    let machine = |name: &str| {
+        let link = Link::new(&redis.url(), None, false);
+        TeamStore::new(Files::new(folder.path().join(name)), Arc::new(link))
+    };
+    let (store, seen) = (machine("one"), machine("other"));
+    let site = Site::over(folder, store, seen, 3, Times::default()).await;
+    let (host, secret) = site.enter().await;
+    let page = get(&host, &format!("/{secret}/task/{}", site.tasks[0])).await.body;
+    assert!(page.contains("test_gcd_of_negatives"), "{page}");
+    let system = get(&host, &format!("/{secret}/system")).await.body;
+    assert!(system.contains("There now") && system.contains(&redis.url()), "{system}");
+    stays_text(&site).await;
+    streams(site).await;
+}
+
+async fn stays_text(site: &Site) {
     let (host, secret) = site.enter().await;
     let search: String = url::form_urlencoded::byte_serialize(sample::HOSTILE.as_bytes()).collect();
     for path in [
@@ -291,7 +330,10 @@ async fn a_slow_or_greedy_client_holds_up_nobody() {
 
 #[tokio::test]
 async fn a_stream_tells_that_something_changed() {
-    let site = Site::open(0, Times::default()).await;
+    streams(Site::open(0, Times::default()).await).await;
+}
+
+async fn streams(site: Site) {
     let (host, secret) = site.enter().await;
     let mut stream = TcpStream::connect(&host).await.unwrap();
     let ask = format!("GET /{secret}/live HTTP/1.1\r\nHost: {host}\r\n\r\n");

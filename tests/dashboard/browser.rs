@@ -3,7 +3,6 @@
 use super::{Site, now, sample};
 use crate::support::{project, skipped};
 use opendevagent::dashboard::{Times, Wish};
-use opendevagent::journal::Store;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};

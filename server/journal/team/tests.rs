@@ -6,6 +6,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+/// How long a question waits for its answer.
+const SHORT: Duration = Duration::from_secs(2);
+
 struct Redis(Child, u16);
 
 impl Redis {
@@ -210,4 +213,53 @@ async fn what_is_old_or_too_much_goes() {
     assert_eq!(redis.cli(&["EXISTS", "{opendevagent}:task:0192-1"]), "0");
     one.prune(30, 0).await.unwrap();
     assert_eq!(ids(other.list(&Query::default()).await.unwrap()), ["0192-0"], "what runs stays");
+}
+
+/// Killed, hung and emptied again and again while two machines write: in the end all lines are there, each once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_comes_and_goes() {
+    const LINES: usize = 200;
+    let Some(mut redis) = Redis::start() else { return };
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let machines = [redis.machine(folders[0].path()), redis.machine(folders[1].path())];
+    let write = |number: usize| {
+        let (store, id) = (machines[number % 2].clone(), format!("0192-{number}"));
+        tokio::spawn(async move {
+            begin(&store, &id).await;
+            for line in 0..LINES {
+                store.append(&id, said(&line.to_string()), false).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(60)).await;
+            }
+            store.append(&id, ended(), true).await.unwrap();
+        })
+    };
+    let writers: Vec<_> = (0..6).map(write).collect();
+    for round in 0..5 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if round % 2 == 0 {
+            // Longer than anybody waits for an answer: what was asked is done all the same, later.
+            let signal = |name: &str| Command::new("kill").args([name, &redis.0.id().to_string()]).status();
+            signal("-STOP").unwrap();
+            tokio::time::sleep(SHORT * 3 / 2).await;
+            signal("-CONT").unwrap();
+        } else {
+            let port = redis.stop();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            redis = Redis::at(port).unwrap();
+        }
+    }
+    futures_util::future::join_all(writers).await;
+    let expected: Vec<String> = (0..LINES).map(|line| line.to_string()).collect();
+    for number in 0..6 {
+        let (reader, id) = (&machines[(number + 1) % 2], format!("0192-{number}"));
+        let lines = loop {
+            let lines = reader.since(&id, "").await.unwrap_or_default().0;
+            if lines.last().is_some_and(|line| line["kind"] == "ended") {
+                break lines;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        assert_eq!(texts(&lines), expected, "{id}");
+        assert_eq!(reader.task(&id).await.unwrap().row.phase, "complete");
+    }
 }
