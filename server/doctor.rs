@@ -77,6 +77,7 @@ pub async fn examine(loaded: &Loaded, workspace: Option<&Path>, ask: Option<AskK
         }
         Err(error) => checks.push(Check::problem("model", &error.to_string())),
     }
+    checks.extend(telemetry(loaded).await);
     checks.push(editors());
     checks
 }
@@ -157,6 +158,16 @@ async fn dependencies(sandbox: &dyn Sandbox, loaded: &Loaded, workspace: &Path) 
             ..Check::ok(NAME, format!("not installed for checks: what {} names", lacking.join(", ")))
         },
     }
+}
+
+/// Whether the collector takes an empty message; nothing where there is none.
+async fn telemetry(loaded: &Loaded) -> Option<Check> {
+    const NAME: &str = "traces";
+    let telemetry = wiring::telemetry(&loaded.settings)?;
+    Some(match telemetry.probe().await {
+        Ok(detail) => Check::ok(NAME, detail),
+        Err(error) => Check::problem(NAME, &error),
+    })
 }
 
 /// The editors whose program is on the search path.

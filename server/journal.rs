@@ -12,13 +12,16 @@ mod files;
 mod index;
 mod keep;
 mod line;
+mod otlp;
 mod team;
+mod telemetry;
 mod witness;
 
 pub use files::Files;
 pub use keep::{Decision, Journal, again};
 pub use line::hide;
 pub use team::TeamStore;
+pub use telemetry::{HEADERS_ENV, Telemetry};
 
 use crate::model::Usage;
 use futures_util::future::BoxFuture;

@@ -33,7 +33,7 @@
 //! - No workspace file is written while an editor is attached; the editor writes.
 //! - No secret or excluded file reaches a model or a container; no ignored or linked file reaches a model.
 //! - No key is ever in a type that can be printed.
-//! - No LSP type is named left of `lsp`, no HTTP type outside `model::openai` and `dashboard`, no Docker type outside `sandbox`.
+//! - No LSP type is named left of `lsp`, no HTTP type outside `model::openai`, `journal::telemetry` and `dashboard`, no Docker type outside `sandbox`.
 
 pub mod acp;
 pub mod agent;

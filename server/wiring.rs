@@ -9,7 +9,7 @@ use crate::agent::dependencies::Consent;
 use crate::agent::{AgentOptions, Options, Ports};
 use crate::config::{self, Loaded, Settings, seconds};
 use crate::journal::audit::Audit;
-use crate::journal::{Files, Journal, Store, TeamStore};
+use crate::journal::{Files, HEADERS_ENV, Journal, Store, TeamStore, Telemetry};
 use crate::link::{self, Limit, Link};
 use crate::model::openai::{self, KeySource, OpenAi};
 use crate::model::{Agent, Model, ModelError};
@@ -114,7 +114,9 @@ pub fn journal(settings: &Settings) -> Journal {
         None => Arc::new(files(&state)),
     };
     let (days, mib) = (settings.store.keep_days, settings.store.keep_mib);
-    Journal::new(tasks, Audit::new(state), days, mib)
+    let mut journal = Journal::new(tasks, Audit::new(state), days, mib);
+    journal.telemetry = telemetry(settings);
+    journal
 }
 
 /// The folder of what outlives this process; empty where there is none.
@@ -147,6 +149,12 @@ fn team_store(settings: &Settings) -> Option<Arc<TeamStore>> {
     let store = TeamStore::new(files(&state(settings)), link.clone());
     known.push((settings.store.clone(), Arc::downgrade(&link), Arc::downgrade(&store)));
     Some(store)
+}
+
+/// The collector of the settings; `None` without one.
+pub fn telemetry(settings: &Settings) -> Option<Telemetry> {
+    let endpoint = settings.telemetry.otlp_endpoint.as_deref()?;
+    Some(Telemetry::new(endpoint, std::env::var(HEADERS_ENV).ok().as_deref()))
 }
 
 /// The tasks alone, to look at.

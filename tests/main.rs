@@ -28,5 +28,6 @@ mod shared;
 mod stalled;
 mod support;
 mod team;
+mod telemetry;
 mod tidy;
 mod views;

@@ -30,7 +30,7 @@ const ORDER: &[&str] = &[
 ];
 /// Who may name a crate: paths begin with one of these.
 const HOMES: &[(&str, &[&str])] = &[
-    ("reqwest", &["server/model/openai"]),
+    ("reqwest", &["server/model/openai", "server/journal/telemetry"]),
     ("tree_sitter", &["server/syntax"]),
     ("agent_client_protocol", &["server/acp"]),
     ("bollard", &["server/sandbox/docker", "server/sandbox/image"]),

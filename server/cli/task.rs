@@ -162,7 +162,11 @@ pub(super) async fn watch(
             for news in journal.store.news().await {
                 complain(&format!("Warning: {news}"));
             }
-            journal.run(&ports, task, documents, cancel, emit).await
+            let report = journal.run(&ports, task, documents, cancel, emit).await;
+            if let Some(telemetry) = &journal.telemetry {
+                telemetry.flush().await;
+            }
+            report
         }
         None => agent::run(ports.clone(), task, documents, cancel, emit).await,
     };

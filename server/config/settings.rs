@@ -231,7 +231,7 @@ settings! {
 
 settings! {
     Telemetry {
-        /// OTLP endpoint for traces; none by default (no effect yet).
+        /// Base address of an OpenTelemetry collector (OTLP over HTTP), e.g. `http://127.0.0.1:4318`; unset: nothing is sent anywhere.
         otlp_endpoint: Option<String> = None,
     }
 }
@@ -270,6 +270,14 @@ impl Settings {
                     Err("must hold no password; put it into OPENDEVAGENT_REDIS_PASSWORD".into())
                 }
                 _ => Ok(()),
+            },
+            "telemetry.otlpEndpoint" => match self.telemetry.otlp_endpoint.as_deref().map(url::Url::parse) {
+                Some(Ok(url)) if url.password().is_some() || !url.username().is_empty() => {
+                    Err("must hold no password; put a header into OTEL_EXPORTER_OTLP_HEADERS".into())
+                }
+                Some(Ok(url)) if matches!(url.scheme(), "http" | "https") => Ok(()),
+                Some(_) => Err("must be an address, e.g. http://127.0.0.1:4318".into()),
+                None => Ok(()),
             },
             "store.keepDays" => positive(f64::from(self.store.keep_days), 36_500.0),
             "store.keepMiB" => positive(self.store.keep_mib as f64, 1_048_576.0),

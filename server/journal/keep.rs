@@ -4,7 +4,7 @@ use super::audit::{Audit, Deed};
 use super::files::now;
 use super::line::line;
 use super::witness::{Witness, consent};
-use super::{Row, Store, StoreError, hide, this_server};
+use super::{Row, Store, StoreError, Telemetry, hide, this_server};
 use crate::agent::task::{Report, Target, Task};
 use crate::agent::{self, Emit, Ports};
 use crate::event::{Kind, Note};
@@ -32,6 +32,8 @@ pub struct Journal {
     pub audit: Audit,
     keep_days: u32,
     keep_mib: u64,
+    /// Where ended tasks are told of, if anywhere.
+    pub telemetry: Option<Telemetry>,
     /// That something cannot be written was said already.
     troubled: AtomicBool,
     /// That others cannot be reached was said, and not yet that they can again.
@@ -61,7 +63,7 @@ impl Journal {
     /// Opens nothing before it is used.
     pub fn new(store: Arc<dyn Store>, audit: Audit, keep_days: u32, keep_mib: u64) -> Self {
         let no = || AtomicBool::new(false);
-        Self { store, audit, keep_days, keep_mib, troubled: no(), apart: no(), pruned: no() }
+        Self { store, audit, keep_days, keep_mib, telemetry: None, troubled: no(), apart: no(), pruned: no() }
     }
 
     /// [`agent::run`], written down. A round is on the disk before the next one is asked for; where the store fails,
@@ -94,7 +96,7 @@ impl Journal {
         let id = task.id.clone();
         self.tell_apart(&both);
         let report = tokio::select! {
-            report = agent::run(watched, task, documents, cancel.clone(), both.clone()) => report,
+            report = Box::pin(agent::run(watched, task, documents, cancel.clone(), both.clone())) => report,
             () = self.heed(&id, &cancel, &both) => unreachable!("it heeds for ever"),
         };
         pen.write("report", json!({"report": &report}));
@@ -103,6 +105,9 @@ impl Journal {
         // A store that hangs must not keep a finished task from its user.
         let _ = tokio::time::timeout(PATIENCE, writer).await;
         self.tell_apart(&emit);
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.send(self.store.clone(), id, emit);
+        }
         self.prune();
         report
     }

@@ -19,6 +19,7 @@ mod wire;
 pub use address::is_loopback;
 pub use key::{KeyInfo, KeySource};
 pub use local::{LocalServer, find_local};
+pub use request::new_client;
 
 use super::list::List;
 use super::price::{self, Price};
@@ -32,7 +33,7 @@ use key::{Keyring, exposed};
 use listing::Listing;
 use local::Windows;
 use pace::Pace;
-use request::{late, new_client};
+use request::late;
 use retry::{Cause, Fault, Next, Policy, Tried};
 use secrecy::SecretString;
 use serde_json::Value;

@@ -231,7 +231,7 @@ impl OpenAi {
 }
 
 /// Redirects are not followed: they would carry the key and the code elsewhere.
-pub(super) fn new_client(connect: Duration, loopback: bool) -> Result<reqwest::Client, reqwest::Error> {
+pub fn new_client(connect: Duration, loopback: bool) -> Result<reqwest::Client, reqwest::Error> {
     // An error means that a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()

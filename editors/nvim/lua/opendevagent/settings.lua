@@ -53,5 +53,5 @@
 ---@field ['store.keepDays']? integer Days an ended task is kept.
 ---@field ['store.keepMiB']? integer MiB that all tasks may take; the oldest go first.
 ---@field ['dashboard.enabled']? boolean Offer the page that shows tasks: opened on demand, on this machine alone.
----@field ['telemetry.otlpEndpoint']? string OTLP endpoint for traces; none by default (no effect yet).
+---@field ['telemetry.otlpEndpoint']? string Base address of an OpenTelemetry collector (OTLP over HTTP), e.g. `http://127.0.0.1:4318`; unset: nothing is sent anywhere.
 ---@field ['notify.quietHours']? string Hours in your time in which no message says that a task has ended, e.g. `22:00-07:00`.
