@@ -2,10 +2,11 @@
 //! of a team's other machines.
 
 use super::from_proto::wrong;
+use super::plans::DOCUMENT;
 use super::session::Entry;
-use super::{Server, to_proto};
+use super::{Server, show, to_proto};
 use crate::event::Phase;
-use crate::journal::{Query, Record, Row, Store, is_this_server};
+use crate::journal::{self, Query, Record, Row, Store, is_this_server};
 use crate::sandbox::owner::Owner;
 use crate::wiring;
 use serde_json::{Value, json};
@@ -49,6 +50,32 @@ impl Server {
         }
         let record = self.store().await.task(id).await.map_err(|error| wrong("task", error))?;
         Ok(retold(&record))
+    }
+
+    /// Shows a text of a task of another server.
+    pub(super) async fn show_elsewhere(&self, command: &str, id: &str) -> Result<Value> {
+        let name = match command {
+            "showDiff" => show::DIFF,
+            "showPlan" => DOCUMENT,
+            _ => show::LOG,
+        };
+        self.any_record(id).await.map_err(|error| wrong(command, error.message))?;
+        if self.text(id, name).await.is_none_or(|text| text.is_empty()) {
+            return Err(wrong(command, format!("task {id} has nothing of that kind")));
+        }
+        let (server, id) = (self.clone(), id.to_owned());
+        tokio::spawn(async move { server.show_text(&id, name).await });
+        Ok(Value::Null)
+    }
+
+    /// Runs a task of another server of this machine once more here, on the text as it is now. Its id.
+    pub(super) async fn again_here(&self, id: &str) -> Result<String> {
+        let record = self.store().await.task(id).await.map_err(|error| wrong("again", error))?;
+        let root = PathBuf::from(&record.row.workspace);
+        let task = journal::again(&record.asked, root.clone()).filter(|_| !record.row.remote);
+        let task = task.ok_or_else(|| wrong("again", format!("task {id} is not of this machine")))?.anew();
+        let key = task.target.as_ref().map_or_else(|| root.clone(), |target| root.join(&target.path));
+        Ok(self.begin(task, key.to_string_lossy().into_owned(), None))
     }
 
     /// Has the server that runs a task cancel it.
@@ -113,7 +140,8 @@ fn shown(row: &Row, server: &str) -> Value {
         "percent": Phase::named(&row.phase).map(Phase::percent),
         "verdict": verdict,
         "offer": false,
-        "proposal": row.decision.as_deref().unwrap_or("none"),
+        // `proposal` is missing: this server has none of it to apply or discard.
+        "decision": row.decision,
         "uri": if row.remote { None } else { to_proto::file_uri(&file) },
         "cost_usd": row.usage.cost_usd,
         "error": error,

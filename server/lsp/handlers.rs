@@ -190,6 +190,15 @@ impl LanguageServer for Server {
                 let id = from_proto::task("cancel", params.arguments)?;
                 if self.cancel(&id) { Ok(None) } else { self.cancel_elsewhere(&id).await.map(Some) }
             }
+            "opendevagent.showLog" | "opendevagent.showDiff" | "opendevagent.showPlan" => {
+                let name = params.command.trim_start_matches("opendevagent.").to_owned();
+                match from_proto::maybe_task(&name, params.arguments.clone())? {
+                    Some(id) if !self.session().tasks.contains_key(&id) => {
+                        self.show_elsewhere(&name, &id).await.map(Some)
+                    }
+                    _ => self.execute(params).map(Some),
+                }
+            }
             _ => self.execute(params).map(Some),
         }
     }

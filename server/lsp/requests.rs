@@ -70,12 +70,13 @@ impl Server {
     }
 
     /// `opendevagent/again`: runs a task once more, on the text as it is now.
-    pub(super) fn run_again(&self, OneTask { task: id }: OneTask) -> Ready<Result<Value>> {
+    pub(super) async fn run_again(&self, OneTask { task: id }: OneTask) -> Result<Value> {
         let found = self.session().tasks.get(&id).map(|entry| (entry.task.clone(), entry.key.clone()));
-        ready(match found {
-            Some((task, key)) => Ok(json!({"task": self.begin(task.anew(), key, None)})),
-            None => Err(from_proto::wrong("again", format!("there is no task {id:?}"))),
-        })
+        let task = match found {
+            Some((task, key)) => self.begin(task.anew(), key, None),
+            None => self.again_here(&id).await?,
+        };
+        Ok(json!({"task": task}))
     }
 
     /// `opendevagent/setKey`: takes the key (null forgets it) and tells what the server says of it. The answer comes

@@ -7,7 +7,7 @@ use super::{Server, from_proto, to_proto};
 use crate::config::{self, Inline, Loaded};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::lsp_types::{ConfigurationItem, Registration};
 
@@ -78,18 +78,22 @@ impl Server {
 
     fn read_inline(&self) {
         let server = self.clone();
-        tokio::task::spawn_blocking(move || {
-            server.take_inline(&server.load(None).settings.inline);
-        });
+        tokio::task::spawn_blocking(move || drop(server.reload(None)));
     }
 
-    /// Has the client ask again for what is shown otherwise now.
-    pub(super) fn take_inline(&self, inline: &Inline) {
+    /// The settings in force for a folder. Has the client ask again for what is shown otherwise now.
+    pub(super) fn reload(&self, folder: Option<&Path>) -> Loaded {
+        // Whoever takes over last has read last.
+        static READING: Mutex<()> = Mutex::new(());
+        let _reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.load(folder);
+        let inline = &loaded.settings.inline;
         let old = self.session().inline.replace(inline.clone());
         if old.is_some_and(|old| old != *inline) {
             self.refresh(Refresh::Lenses);
             self.refresh(Refresh::Hints);
         }
+        loaded
     }
 
     /// Asks to be told of changed settings, where the client registers such wishes.

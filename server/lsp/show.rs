@@ -17,8 +17,8 @@ const KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Texts that are no files, of which is remembered that the client has asked for them.
 pub(super) const CONTENTS: usize = 256;
 /// The names of a task's texts; that of a plan is [`DOCUMENT`], all others are of its answer.
-const DIFF: &str = "changes.diff";
-const LOG: &str = "task.log";
+pub(super) const DIFF: &str = "changes.diff";
+pub(super) const LOG: &str = "task.log";
 static PRUNED: Once = Once::new();
 
 impl Server {

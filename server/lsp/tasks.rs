@@ -172,8 +172,7 @@ impl Server {
 
     /// Model and sandbox for a folder, made when first needed and when its settings have changed since.
     pub(super) fn workshop(&self, root: &Path) -> Result<Arc<Workshop>, String> {
-        let loaded = self.load(Some(root));
-        self.take_inline(&loaded.settings.inline);
+        let loaded = self.reload(Some(root));
         if let Some(workshop) = self.session().workshops.get(root).filter(|old| old.loaded == loaded) {
             return Ok(workshop.clone());
         }

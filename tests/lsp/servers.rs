@@ -32,6 +32,13 @@ async fn servers_tell_of_each_others_tasks_and_cancel_them() {
     let record = other.request("opendevagent/task", json!({"task": task})).await.unwrap();
     assert_eq!((&record["task"], &record["server"]), (&json!(task), &json!("other")));
     assert!(record["log"].is_array(), "{record}");
+    other.execute("showLog", json!({"task": task})).await.unwrap();
+    let shown = other.expect("window/showMessage").await;
+    assert!(shown["params"]["message"].as_str().unwrap().contains("-task.log"), "{shown}");
+    for (command, why) in [("showPlan", "nothing of that kind"), ("showDiff", "nothing of that kind")] {
+        let error = other.execute(command, json!({"task": task})).await.unwrap_err();
+        assert!(error["message"].as_str().unwrap().contains(why), "{error}");
+    }
 
     // What is not in the other's hands is refused there; to cancel is asked of the server that runs it.
     let error = other.execute("apply", json!({"task": task})).await.unwrap_err();
@@ -51,6 +58,13 @@ async fn servers_tell_of_each_others_tasks_and_cancel_them() {
     assert_eq!(told["phase"], "failed", "{told}");
     let news = other.expect("window/showMessage").await;
     assert!(news["params"]["message"].as_str().unwrap().contains("interrupted"), "{news}");
+    // It can be taken up here.
+    let again = other.request("opendevagent/again", json!({"task": lost})).await.unwrap();
+    let titles = other.titles("a.py", 0).await;
+    assert!(titles.contains(&"Cancel OpenDevAgent task".to_owned()), "{titles:?}");
+    let again = again["task"].as_str().unwrap().to_owned();
+    other.execute("cancel", json!({"task": again})).await.unwrap();
+    assert_eq!(other.ended(&again).await["action"], "review");
     other.quit().await;
 }
 
@@ -69,9 +83,9 @@ async fn a_proposal_is_not_applied_a_second_time_in_another_editor() {
     other.reply(&later, json!({"title": "Apply"})).await;
     one.change("a.py", 2, AFTER).await;
     one.reply(&apply, json!({"applied": true})).await;
-    row(&mut other, |row| row["task"] == *first && row["proposal"] == "applied").await;
+    row(&mut other, |row| row["task"] == *first && row["decision"] == "applied").await;
     told_stale(&mut other, "was changed by another editor's `generate a.py`").await;
-    let told = row(&mut one, |row| row["task"] == *second && row["proposal"] == "stale").await;
+    let told = row(&mut one, |row| row["task"] == *second && row["decision"] == "stale").await;
     assert_eq!(told["server"], "other");
     // A task that begins now is about the text as it is now, and may be applied.
     let task = other.begin("generate", "a.py").await;

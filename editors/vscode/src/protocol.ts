@@ -66,6 +66,8 @@ export interface TaskRow {
   uri?: string | null;
   cost_usd?: number;
   error?: string | null;
+  /** Whose task it is: of this server, of another that runs, or of one that is gone. */
+  server?: 'this' | 'other' | 'earlier';
 }
 
 /** The argument of the commands that start a task. */

@@ -82,7 +82,11 @@ export function isOffered(row: TaskRow): boolean {
 /** One line beside the title: what it is doing, or what came of it, and what it has cost. */
 export function describe(row: TaskRow): string {
   const cost = row.cost_usd ? `$${row.cost_usd.toFixed(row.cost_usd < 0.1 ? 4 : 2)}` : '';
-  return [isRunning(row) ? progress(row) : outcome(row), cost].filter(Boolean).join(' · ');
+  return [isRunning(row) ? progress(row) : outcome(row), cost, whose(row)].filter(Boolean).join(' · ');
+}
+
+function whose({ server }: TaskRow): string {
+  return server === 'other' ? 'another editor' : server === 'earlier' ? 'earlier' : '';
 }
 
 const STEPS = 5;

@@ -50,6 +50,9 @@ test('what a row says', () => {
   says({ phase: 'cancelled', verdict }, 'cancelled');
   says({ phase: 'failed', error: 'no key', verdict: { level: 'unverified', reason: 'no key' } }, 'failed');
   says({ verdict, proposal: 'applied' }, 'proven, applied');
+  says({ verdict, server: 'this' }, 'proven');
+  says({ verdict, server: 'other' }, 'proven · another editor');
+  says({ phase: 'failed', server: 'earlier' }, 'failed · earlier');
   says({ verdict: { level: 'failing', reason: '' }, proposal: 'standing', phase: 'failed' }, 'failing');
 });
 

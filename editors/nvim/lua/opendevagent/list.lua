@@ -28,13 +28,14 @@ local function line_of(row)
   local sign = running and '…' or signs[level] or ' '
   local cost = row.cost and row.cost > 0 and ('$%.4f'):format(row.cost) or ''
   local title = row.title or row.action or row.task
+  local whose = row.server == 'other' and 'another editor' or row.server == 'earlier' and 'earlier'
   return vim.trim(
     ('%s %s %s %s %s'):format(
       sign,
       cell(title, 40),
       cell(state, 18),
       cell(cost, 8),
-      row.offer and 'a: apply' or ''
+      row.offer and 'a: apply' or whose or ''
     )
   )
 end
