@@ -115,6 +115,9 @@ async fn the_editor_never_sees_the_key() {
             check_hidden(&path, &bytes);
         }
         assert!(!server.requests().is_empty());
+        let kept = files_below(editor.directory.path());
+        let (_, audit) = kept.iter().find(|(path, _)| path.ends_with("audit.jsonl")).expect("it is kept");
+        assert!(String::from_utf8_lossy(audit).contains("\"deed\":\"key_set\""), "{audit:?}");
         editor.quit().await;
     }
 }

@@ -33,6 +33,9 @@ pub enum Deed {
     /// Packages were fetched and their code run, with a network.
     DependenciesInstalled,
     EditApplied,
+    /// The editor gave a key, or had it forgotten; the key itself stands nowhere.
+    KeySet,
+    KeyForgotten,
 }
 
 impl Deed {
@@ -44,6 +47,8 @@ impl Deed {
             Self::ConsentGiven => "consent_given",
             Self::DependenciesInstalled => "dependencies_installed",
             Self::EditApplied => "edit_applied",
+            Self::KeySet => "key_set",
+            Self::KeyForgotten => "key_forgotten",
         }
     }
 }

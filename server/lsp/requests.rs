@@ -3,6 +3,7 @@
 use super::{Server, from_proto};
 use crate::agent::task::Stop;
 use crate::doctor;
+use crate::journal::audit::Deed;
 use crate::model::ModelError;
 use crate::model::openai::find_local;
 use crate::model::redact::redact;
@@ -92,6 +93,7 @@ impl Server {
             session.allowance.renew();
             session.folders.first().cloned().unwrap_or_default()
         };
+        self.key_changed(key.is_some(), "setKey");
         if key.is_none() {
             return Ok(json!({"ok": true, "message": "the key is forgotten"}));
         }
@@ -108,6 +110,16 @@ impl Server {
             self.key_works();
         }
         Ok(json!({"ok": ok, "message": redact(&message), "refused": refused}))
+    }
+
+    /// Has the audit log say that a key came or went. A log that cannot be written is told of by the task that uses it.
+    pub(super) fn key_changed(&self, set: bool, by: &'static str) {
+        let folder = self.session().folders.first().cloned().unwrap_or_default();
+        let Ok(workshop) = self.workshop(&folder) else { return };
+        let deed = if set { Deed::KeySet } else { Deed::KeyForgotten };
+        self.work.spawn(async move {
+            let _ = workshop.connected.journal.audit.add(deed, None, json!({"by": by})).await;
+        });
     }
 
     /// The last task may have failed for want of a key: that is mended.

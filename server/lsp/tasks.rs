@@ -217,7 +217,9 @@ impl Server {
                 // A server on this machine may need no key: then clients give what they have and ask nobody.
                 let wanted = json!({"rejected": wanted.rejected, "optional": wanted.optional});
                 let answer = server.client.send_request::<Credentials>(wanted).await.ok()?;
-                answer.get("key")?.as_str().map(SecretString::from)
+                let key = answer.get("key")?.as_str().map(SecretString::from)?;
+                server.key_changed(true, "credentials");
+                Some(key)
             })
         })
     }
