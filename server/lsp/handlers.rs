@@ -47,6 +47,10 @@ impl LanguageServer for Server {
             self.pull_settings();
         }
         self.register(&editor);
+        if editor.completions {
+            // Whoever pauses first is not to wait for the setting.
+            self.inline();
+        }
         self.tell_status();
         self.sweep();
         self.shrink();

@@ -45,6 +45,13 @@ fn mends(program: &str, prepare: impl FnOnce(&mut Command, &Workspace)) -> Strin
     let server = ModelServer::always(edit("mean.py", BROKEN, MENDED));
     let workspace = Workspace::new(FIXTURE).model(&server);
     let before = workspace.read("mean.py");
+    let said = runs(program, &workspace, prepare);
+    assert_eq!(workspace.read("mean.py"), before.replace(BROKEN, MENDED), "{said}");
+    said
+}
+
+/// Runs the editor with the server found on `PATH` to its good end; what its script said.
+fn runs(program: &str, workspace: &Workspace, prepare: impl FnOnce(&mut Command, &Workspace)) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_opendevagent"));
     let folder = binary.parent().expect("a program is in a folder");
     let path = std::env::var("PATH").expect("programs are found by PATH");
@@ -54,12 +61,11 @@ fn mends(program: &str, prepare: impl FnOnce(&mut Command, &Workspace)) -> Strin
     if let Some(pictures) = std::env::var_os("OPENDEVAGENT_PICTURES") {
         command.env("OPENDEVAGENT_PICTURES", pictures);
     }
-    prepare(&mut command, &workspace);
+    prepare(&mut command, workspace);
     let output = command.output().expect("the editor can be started");
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
-    assert_eq!(workspace.read("mean.py"), before.replace(BROKEN, MENDED), "{said}");
     said
 }
 
@@ -79,6 +85,21 @@ fn neovim_fixes_and_applies() {
         command.arg(project().join("tests/editors/neovim.py")).arg(nvim);
         command.arg(project().join("editors/nvim")).arg("mean.py");
     });
+}
+
+/// Neovim's own inline completion, without our plugin.
+#[test]
+fn neovim_completes_where_the_user_pauses() {
+    let Some(python) = editor("python") else { return };
+    let nvim = super::nvim::neovim("0.12");
+    let server = ModelServer::always("```python\nanswer = 42\n```\n".to_owned());
+    let workspace = Workspace::new(FIXTURE).model(&server);
+    let before = workspace.read("mean.py");
+    runs(&python, &workspace, |command, _| {
+        command.arg(project().join("tests/editors/completion.py")).arg(nvim).arg("mean.py");
+    });
+    assert_eq!(workspace.read("mean.py"), format!("{before}    xanswer = 42\n"));
+    assert!(server.requests()[0].prompt().contains("x<hole-"));
 }
 
 #[test]
