@@ -1,11 +1,14 @@
 //! Code actions: which ones, by what name. From memory alone, so they are instant.
 //!
-//! An action carries only a command. It is never preferred, for then an editor would run it on save.
+//! An action carries only a command, and an edit where the editor takes none from a server. It is never preferred, for
+//! then an editor would run it on save.
 
 use super::capabilities::command;
 use super::from_proto;
 use super::session::{Entry, Offer, Session};
 use super::stubs::{self, Spot};
+use super::to_proto::{self, Placed};
+use crate::agent::task::Change;
 use crate::sandbox::language;
 use crate::text::rope_offset;
 use crate::verdict::Level;
@@ -14,6 +17,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tower_lsp::lsp_types::{
     CodeAction, CodeActionContext, CodeActionKind, CodeActionOrCommand, Command, Diagnostic, Range,
+    WorkspaceEdit,
 };
 
 /// Characters of a message or a selection in a title.
@@ -27,6 +31,8 @@ struct Item {
     argument: Value,
     /// The diagnostic it is for.
     diagnostic: Option<Diagnostic>,
+    /// What the editor does before it runs the command.
+    edit: Option<WorkspaceEdit>,
 }
 
 /// The actions at a range of a document (CONTRACT §3).
@@ -72,6 +78,7 @@ fn proposal_items(session: &Session, key: &str) -> Vec<Item> {
                 about(format!("Apply: {} ({verdict})", entry.summary()), "apply", entry)
             }
         });
+        items[0].edit = carried(session, entry);
         items.push(about("Discard".into(), "discard", entry));
         items.push(about("Show diff".into(), "showDiff", entry));
     }
@@ -79,6 +86,26 @@ fn proposal_items(session: &Session, key: &str) -> Vec<Item> {
         items.push(about("Cancel OpenDevAgent task".into(), "cancel", entry));
     }
     items
+}
+
+/// The edit of a proposal, for an editor that takes none from a server (Kate). There is one when all that changes is open
+/// and as it was; the editor's text cannot have changed before it applies what it has just asked for.
+fn carried(session: &Session, entry: &Entry) -> Option<WorkspaceEdit> {
+    if session.editor.apply_edit {
+        return None;
+    }
+    let changes = &entry.report.as_ref()?.proposal.changes;
+    let place = |change: &Change| Placed::of(&session.documents, &entry.task.root, &change.file);
+    let files: Vec<Placed> = changes.iter().map(place).collect::<Option<_>>()?;
+    let as_it_was = |file: &Placed| {
+        let document = session.documents.get(&file.key);
+        let before = file.change.before.as_deref().filter(|_| file.change.after.is_some());
+        document.zip(before).is_some_and(|(document, before)| document.text == before)
+    };
+    if !files.iter().all(as_it_was) {
+        return None;
+    }
+    to_proto::workspace_edits(&files, &session.editor).pop()
 }
 
 fn fix_items(session: &Session, key: &str, uri: &str, range: Range, diagnostics: &[Diagnostic]) -> Vec<Item> {
@@ -191,7 +218,7 @@ fn shorten(text: &str) -> String {
 
 impl Item {
     fn new(title: String, kind: CodeActionKind, command: &'static str, argument: Value) -> Self {
-        Self { title, kind, command, argument, diagnostic: None }
+        Self { title, kind, command, argument, diagnostic: None, edit: None }
     }
 
     fn shown(self, literals: bool) -> CodeActionOrCommand {
@@ -203,6 +230,7 @@ impl Item {
             title: self.title,
             kind: Some(self.kind),
             diagnostics: self.diagnostic.map(|diagnostic| vec![diagnostic]),
+            edit: self.edit,
             command: Some(command),
             ..CodeAction::default()
         })

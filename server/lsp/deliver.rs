@@ -213,11 +213,7 @@ impl Server {
     async fn try_apply(&self, task: &Task, report: &Report) -> Result<String, Refusal> {
         let editor = self.session().editor.clone();
         if !editor.apply_edit {
-            let path = self.show_diff(&report.task).await;
-            let path = path.map_or_else(String::new, |path| format!(": {path}"));
-            return Err(Refusal::Failed(format!(
-                "the editor takes no edits from a server; apply the patch yourself{path}"
-            )));
+            return self.try_carried(task, report).await;
         }
         let workshop = self.workshop(&task.root).map_err(Refusal::Failed)?;
         let journal = &workshop.connected.journal;
@@ -248,6 +244,30 @@ impl Server {
                 format!("Applied, but the editor deletes no files for a server; delete {}", kept.join(", "))
             }
         })
+    }
+
+    /// Where the editor takes no edits from a server, the action may have brought them along.
+    async fn try_carried(&self, task: &Task, report: &Report) -> Result<String, Refusal> {
+        let files: Vec<Placed> = {
+            let session = self.session();
+            let changes = report.proposal.changes.iter();
+            changes
+                .filter_map(|change| Placed::of(&session.documents, &task.root, &change.file))
+                .filter(|file| file.version.is_some() && file.change.after.is_some())
+                .collect()
+        };
+        if files.len() == report.proposal.changes.len() {
+            let all: Vec<&Placed> = files.iter().collect();
+            if tokio::time::timeout(APPLY_SHOWN, self.until_shown(&all)).await.is_ok() {
+                self.prove(&files, report.verdict.as_ref());
+                return Ok(format!("Applied: {}", report.summary()));
+            }
+        }
+        let path = self.show_diff(&report.task).await;
+        let path = path.map_or_else(String::new, |path| format!(": {path}"));
+        Err(Refusal::Failed(format!(
+            "the editor takes no edits from a server; apply the patch yourself{path}"
+        )))
     }
 
     /// Compares the files with what the edits were made for. Those that are open need not be saved, but nobody else may
@@ -304,9 +324,7 @@ impl Server {
                 return Err(Refusal::Stale(format!("{path} has changed in the editor since")));
             }
             let no_uri = || Refusal::Failed(format!("{path} cannot be named to the editor"));
-            let uri = to_proto::uri(&session.documents, &key).ok_or_else(no_uri)?;
-            let version = document.map(|document| document.version);
-            Ok(Placed { key, uri, version, change: change.file.clone() })
+            Placed::of(&session.documents, &task.root, &change.file).ok_or_else(no_uri)
         };
         report.proposal.changes.iter().map(place).collect()
     }

@@ -52,6 +52,16 @@ pub(super) struct Placed {
     pub(super) change: FileChange,
 }
 
+impl Placed {
+    /// `None` where the client knows no name for it.
+    pub(super) fn of(documents: &Documents, root: &Path, change: &FileChange) -> Option<Self> {
+        let key = document_key(root, &change.path);
+        let uri = uri(documents, &key)?;
+        let version = documents.get(&key).map(|document| document.version);
+        Some(Self { key, uri, version, change: change.clone() })
+    }
+}
+
 /// The edits of a proposal, one for each `workspace/applyEdit`, in this order: changed files, new files,
 /// deleted files. Only a changed open file can be refused by the client for its version, so it goes first,
 /// and nothing else happens when it is. Neovim looks at the version of the first change only.

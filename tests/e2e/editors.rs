@@ -1,10 +1,11 @@
-//! Editors in a terminal or driven by their own scripts, as a user sets them up from the README: run the file, fix what
-//! it said, apply the proposal, save.
+//! Editors in a terminal, in a window or driven by their own scripts, set up with the very text of the README: run the
+//! file, fix what it said, apply the proposal, save.
 
 use super::edit;
 use crate::model_server::ModelServer;
 use crate::support::{Workspace, docker, project, skipped};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const BROKEN: &str = "    return sum(numbers) / len(numbrs)";
@@ -69,11 +70,64 @@ fn runs(program: &str, workspace: &Workspace, prepare: impl FnOnce(&mut Command,
     said
 }
 
+/// The block of code in a README that begins so: what users copy.
+fn block(readme: &str, begins: &str) -> String {
+    let text = std::fs::read_to_string(project().join(readme)).expect("it is in the repository");
+    let mut blocks: Vec<String> = Vec::new();
+    let mut is_code = false;
+    for line in text.lines() {
+        // In a list all of it is indented.
+        match (line.trim_start().starts_with("```"), is_code) {
+            (true, _) => {
+                is_code = !is_code;
+                blocks.extend(is_code.then(String::new));
+            }
+            (false, true) => blocks.last_mut().expect("one has begun").push_str(&format!("{line}\n")),
+            (false, false) => {}
+        }
+    }
+    blocks.retain(|block| block.trim_start().starts_with(begins));
+    assert_eq!(blocks.len(), 1, "blocks of {readme} that begin with {begins}");
+    blocks.remove(0)
+}
+
+/// Writes a file of settings where its editor looks for it.
+fn configure(workspace: &Workspace, path: &str, text: &str) {
+    let path = workspace.home().join(path);
+    std::fs::create_dir_all(path.parent().expect("it is below the home")).expect("a folder can be made");
+    std::fs::write(path, text).expect("a file can be written");
+}
+
+const README: &str = "README.md";
+
 #[test]
 fn helix_fixes_and_applies() {
     let (Some(python), Some(helix)) = (editor("python"), editor("helix")) else { return };
-    mends(&python, |command, _| {
+    mends(&python, |command, workspace| {
+        configure(
+            workspace,
+            ".config/helix/languages.toml",
+            &block(README, "[language-server.opendevagent]"),
+        );
         command.arg(project().join("tests/editors/helix.py")).args([&helix, "mean.py"]);
+    });
+}
+
+/// A window that is looked at and pressed as a screen reader does.
+#[test]
+fn kate_fixes_and_applies() {
+    let Some(python) = editor("kate") else { return };
+    mends("xvfb-run", |command, workspace| {
+        configure(workspace, ".config/kate/lspclient/settings.json", &block(README, "{\"servers\""));
+        // A D-Bus of its own: what reads the window is found by it.
+        command.args([
+            "--auto-servernum",
+            "--server-args=-screen 0 1200x760x24 -wr",
+            "dbus-run-session",
+            "--",
+            &python,
+        ]);
+        command.arg(project().join("tests/editors/kate.py")).arg("mean.py");
     });
 }
 
@@ -81,9 +135,11 @@ fn helix_fixes_and_applies() {
 fn neovim_fixes_and_applies() {
     let Some(python) = editor("python") else { return };
     let nvim = super::nvim::neovim("0.11");
-    mends(&python, |command, _| {
-        command.arg(project().join("tests/editors/neovim.py")).arg(nvim);
-        command.arg(project().join("editors/nvim")).arg("mean.py");
+    mends(&python, |command, workspace| {
+        let install = block("editors/nvim/README.md", "start=~/.local");
+        let installed = workspace.command("sh").args(["-c", &install]).current_dir(project()).status();
+        assert!(installed.is_ok_and(|status| status.success()), "{install}");
+        command.arg(project().join("tests/editors/neovim.py")).arg(nvim).arg("mean.py");
     });
 }
 
@@ -103,14 +159,32 @@ fn neovim_completes_where_the_user_pauses() {
 }
 
 #[test]
-fn emacs_fixes_and_applies() {
+fn eglot_fixes_and_applies() {
     let Some(emacs) = editor("emacs") else { return };
-    let said = mends(&emacs, |command, _| {
-        let (files, dump) = beside(&emacs);
+    emacs_mends(&emacs, "eglot", "(with-eval-after-load 'eglot", &[]);
+}
+
+#[test]
+fn lsp_mode_fixes_and_applies() {
+    let (Some(emacs), Some(packages)) = (editor("emacs"), editor("lsp-mode")) else { return };
+    let entries = std::fs::read_dir(packages).expect("it was unpacked").flatten();
+    let folders: Vec<_> = entries.map(|entry| entry.path()).collect();
+    emacs_mends(&emacs, "lsp-mode", "(with-eval-after-load 'lsp-mode", &folders);
+}
+
+fn emacs_mends(emacs: &str, client: &str, settings: &str, packages: &[PathBuf]) {
+    let said = mends(emacs, |command, workspace| {
+        configure(workspace, ".emacs.d/init.el", &block(README, settings));
+        let (files, dump) = beside(emacs);
         command.envs(files).arg(format!("--dump-file={dump}")).arg("-Q").arg("--batch");
-        command.arg("--load").arg(project().join("tests/editors/eglot.el")).arg("mean.py");
+        command.args(packages.iter().flat_map(|folder| [OsStr::new("--directory"), folder.as_os_str()]));
+        command.arg("--load").arg(project().join("tests/editors/emacs.el")).args([client, "mean.py"]);
     });
     assert!(said.contains(MENDED), "{said}");
+    if let Some(pictures) = std::env::var_os("OPENDEVAGENT_PICTURES") {
+        std::fs::write(Path::new(&pictures).join(format!("{client}.txt")), said)
+            .expect("a file can be written");
+    }
 }
 
 /// Where an Emacs that is not installed finds its own files, and its memory as it was built.

@@ -1,6 +1,6 @@
 """A user of Helix: run the file, fix what it said, apply the proposal, save.
 
-helix.py HELIX FILE, with `opendevagent` on PATH.
+helix.py HELIX FILE, with `opendevagent` on PATH and Helix's settings in HOME.
 """
 
 import os
@@ -44,12 +44,6 @@ def chosen(terminal):
 
 helix, file = sys.argv[1:]
 os.environ["HELIX_RUNTIME"] = os.path.join(os.path.dirname(helix), "runtime")
-settings = os.path.join(os.environ["HOME"], ".config", "helix")
-os.makedirs(settings, exist_ok=True)
-with open(os.path.join(settings, "languages.toml"), "w") as languages:
-    # As in the README.
-    languages.write('[language-server.opendevagent]\ncommand = "opendevagent"\n\n')
-    languages.write('[[language]]\nname = "python"\nlanguage-servers = ["opendevagent"]\n')
 
 terminal = Terminal([helix, file])
 terminal.wait_for("def mean")

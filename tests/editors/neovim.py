@@ -1,19 +1,13 @@
 """A user of Neovim with the plugin installed as its README says: fix, look at the diff, apply, save.
 
-neovim.py NVIM PLUGIN FILE, with `opendevagent` on PATH.
+neovim.py NVIM FILE, with `opendevagent` on PATH and the plugin in HOME.
 """
 
-import os
 import sys
 
 from terminal import Terminal
 
-nvim, plugin, file = sys.argv[1:]
-start = os.path.join(os.environ["HOME"], ".local/share/nvim/site/pack/opendevagent/start")
-os.makedirs(start)
-os.symlink(plugin, os.path.join(start, "opendevagent"))
-
-terminal = Terminal([nvim, file])
+terminal = Terminal(sys.argv[1:])
 terminal.wait_for("def mean")
 terminal.press(":OpenDevAgent fix\r")
 terminal.wait_for("a apply  q discard")

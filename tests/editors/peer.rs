@@ -152,6 +152,24 @@ pub(super) const PEERS: &[Kind] = &[
         cancels_progress: false,
     },
     Kind {
+        name: "Kate",
+        capabilities: || {
+            json!({
+                // It answers `workspace/applyEdit`, but does not say so.
+                "workspace": {"workspaceFolders": true},
+                "textDocument": {
+                    "codeAction": {"codeActionLiteralSupport": {"codeActionKind": {"valueSet": []}}},
+                    "publishDiagnostics": {"relatedInformation": true}},
+                "window": {"workDoneProgress": true},
+            })
+        },
+        client: || json!({}),
+        encoding: "utf-16",
+        route: Route::CodeAction,
+        dropped: Says::Refused,
+        cancels_progress: false,
+    },
+    Kind {
         name: "Sublime Text",
         capabilities: || {
             json!({
@@ -302,8 +320,11 @@ impl Peer {
         let actions = self.actions("a.py").await;
         let stands = |action: &&Value| action["title"].as_str().unwrap().starts_with("Apply: ");
         let action = actions.iter().find(stands).unwrap_or_else(|| panic!("no Apply in {actions:#?}"));
-        let command = &action["command"];
+        let command = action["command"].clone();
         assert_eq!(command["arguments"][0]["task"], *task);
+        if let Some(edit) = action.get("edit").cloned() {
+            self.apply(&edit).await;
+        }
         let params = json!({"command": command["command"], "arguments": command["arguments"]});
         self.request("workspace/executeCommand", params).await.unwrap();
     }

@@ -17,7 +17,7 @@ describe(':OpenDevAgent', function()
   end)
 
   it('completes verbs, and leaves the instruction alone', function()
-    local verbs = 'cancel doctor explain fix generate key log plan review run tasks tests'
+    local verbs = 'cancel dashboard doctor explain fix generate key log plan review run tasks tests'
     assert.same(vim.split(verbs, ' '), complete('OpenDevAgent '))
     assert.same({ 'review' }, complete('OpenDevAgent re'))
     assert.same({ 'generate' }, complete('1,2OpenDevAgent ge'))
@@ -27,7 +27,7 @@ describe(':OpenDevAgent', function()
   it('refuses an unknown verb by name', function()
     told = support.notifications()
     vim.cmd('OpenDevAgent dance')
-    assert.matches('no "dance"; choose from cancel, doctor', told[1])
+    assert.matches('no "dance"; choose from cancel, dashboard', told[1])
   end)
 
   it('refuses a buffer without a file', function()
@@ -110,6 +110,11 @@ describe(':OpenDevAgent', function()
     end)
     support.feed('q')
     vim.cmd.edit(path)
+  end)
+
+  it('opens the dashboard', function()
+    vim.cmd('OpenDevAgent dashboard')
+    assert.same({}, support.command('opendevagent.dashboard'))
   end)
 
   it('works on unsaved text', function()

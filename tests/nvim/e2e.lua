@@ -1,11 +1,13 @@
--- One fix by a real server through the real plugin, as a user would do it:
+-- One task of a real server through the real plugin, as a user would do it:
 --   OPENDEVAGENT_BIN=…          the server
 --   OPENDEVAGENT_TEST_DIR=…     the workspace, which becomes the current directory
 --   OPENDEVAGENT_TEST_FILE=…    the file to open there
 --   OPENDEVAGENT_TEST_REVIEW=0  answers the question instead of the diff tab
+--   OPENDEVAGENT_TEST_KEY=…     what is typed when the key is asked for; nothing without it
+--   OPENDEVAGENT_TEST_CANCEL=1  cancels once a model is asked
 --   nvim --clean --headless -l tests/nvim/e2e.lua
--- Prints one JSON line {buffer, disk, modified, undone, verdict}; ends with 1 and the log on stderr
--- when no edit arrived within two minutes.
+-- Prints one JSON line {buffer, disk, modified, undone, verdict, phase, asked, told}; ends with 1
+-- and the log on stderr when no edit arrived within two minutes.
 local here = vim.fs.dirname(vim.fn.fnamemodify(debug.getinfo(1, 'S').source:sub(2), ':p'))
 vim.opt.runtimepath:prepend(vim.fs.normalize(here .. '/../../editors/nvim'))
 vim.cmd('runtime plugin/opendevagent.lua | filetype plugin indent on')
@@ -27,13 +29,28 @@ local function bytes(path)
   return content
 end
 
-local ended
+local began, ended = false, nil
+local asked = 0
+local told = {}
 vim.api.nvim_create_autocmd('User', {
   pattern = 'OpenDevAgentEvent',
   callback = function(event)
+    began = true
     ended = event.data.kind == 'ended' and event.data or ended
+    if event.data.kind == 'said' and vim.env.OPENDEVAGENT_TEST_CANCEL == '1' and not ended then
+      vim.schedule(function()
+        vim.cmd('OpenDevAgent cancel')
+      end)
+    end
   end,
 })
+vim.fn.inputsecret = function()
+  asked = asked + 1
+  return vim.env.OPENDEVAGENT_TEST_KEY or ''
+end
+vim.notify = function(message)
+  table.insert(told, message)
+end
 vim.ui.select = function(items, _, choose)
   for index, item in ipairs(items) do
     if item.title == 'Apply' then
@@ -49,20 +66,34 @@ local bufnr = vim.api.nvim_get_current_buf()
 local before = text(bufnr)
 vim.cmd('OpenDevAgent fix')
 
+--- No task came of it, and the user was told why.
+local function refused()
+  return not began and #told > 0
+end
+
 local function settled()
   if review and #vim.api.nvim_list_tabpages() == 2 then
     vim.api.nvim_feedkeys('a', 'xt', false)
   end
-  local hopeless = ended and (ended.phase ~= 'complete' or not ended.verdict)
+  local hopeless = ended and (ended.phase ~= 'complete' or not ended.verdict) or refused()
   return hopeless or (ended and text(bufnr) ~= before)
 end
 vim.wait(120000, settled, 20)
+if ended and ended.phase == 'failed' then
+  -- Said beside the event that it is told by.
+  vim.wait(5000, function()
+    return #told > 0
+  end, 20)
+end
 local changed = text(bufnr) ~= before
 local result = {
   buffer = text(bufnr),
   disk = bytes(vim.api.nvim_buf_get_name(bufnr)),
   modified = vim.bo[bufnr].modified,
   verdict = ended and ended.verdict or vim.NIL,
+  phase = ended and ended.phase or vim.NIL,
+  asked = asked,
+  told = told,
 }
 vim.api.nvim_buf_call(bufnr, function()
   vim.cmd('silent! undo')

@@ -23,6 +23,9 @@ describe('e2e.lua', function()
         disk = 'broken\n',
         modified = true,
         undone = 'broken\n',
+        asked = 0,
+        phase = 'complete',
+        told = {},
         verdict = { level = 'proven', reason = 'test_add failed before and passes now' },
       }, vim.json.decode(ran.stdout))
       assert.equal(0, ran.code)

@@ -1,6 +1,6 @@
 // Runs the suite of this folder in the extension host of a real VS Code, in a headless browser, with a person in front.
 //
-//   node tests/vscode/run.mjs            against fake-server.mjs
+//   node tests/vscode/run.mjs            against fake-server.mjs, and once more in a workspace that is not trusted
 //   OPENDEVAGENT_BIN=… node …/run.mjs    against that server, which inherits this environment
 //
 // Wants `npm ci && npm run build` in editors/vscode. host.sh builds VS Code when it is missing. Pictures and what
@@ -67,31 +67,41 @@ async function runSuite(page, address, folder, chatter) {
   return Promise.race([exit, late]).finally(() => clearTimeout(timer));
 }
 
-const place = prepare('vscode.log');
-const { folder, chatter } = place;
-settings(place, {});
-const { browser, page } = await look(place);
-const acts = person(page);
-const control = await listen((act, argument) => acts[act](argument));
-const environment = {
-  OPENDEVAGENT_PERSON: control.url,
-  ...(process.env.OPENDEVAGENT_BIN === undefined && {
-    OPENDEVAGENT_BIN: here('fake-server.mjs'),
-    OPENDEVAGENT_TRANSCRIPT: join(folder, 'transcript.jsonl'),
-  }),
-};
-// A built VS Code runs no tests without the driver.
-const { server, address } = await start(place, environment, ['--enable-smoke-test-driver']);
-try {
-  const code = await runSuite(page, address, folder, chatter);
-  if (code !== 0) {
-    await acts.picture('failed');
-    console.log(`vscode: ended with ${code}; see ${pictures}`);
-    process.exitCode = 1;
+/** One VS Code with the suite in it. */
+async function run(chatterFile, more, isTrusted) {
+  const place = prepare(chatterFile);
+  const { folder, chatter } = place;
+  settings(place, more);
+  const { browser, page } = await look(place);
+  const acts = person(page);
+  const control = await listen((act, argument) => acts[act](argument));
+  const environment = {
+    OPENDEVAGENT_PERSON: control.url,
+    ...(!isReal && {
+      OPENDEVAGENT_BIN: here('fake-server.mjs'),
+      OPENDEVAGENT_TRANSCRIPT: join(folder, 'transcript.jsonl'),
+    }),
+  };
+  // A built VS Code runs no tests without the driver.
+  const { server, address } = await start(place, environment, ['--enable-smoke-test-driver'], isTrusted);
+  try {
+    const code = await runSuite(page, address, folder, chatter);
+    if (code !== 0) {
+      await acts.picture('failed');
+      console.log(`vscode: ended with ${code}; see ${pictures}`);
+      process.exitCode = 1;
+    }
+  } finally {
+    await browser.close();
+    control.server.close();
+    server.kill();
+    cleanUp(place);
   }
-} finally {
-  await browser.close();
-  control.server.close();
-  server.kill();
-  cleanUp(place);
+}
+
+const isReal = process.env.OPENDEVAGENT_BIN !== undefined;
+await run('vscode.log', {}, true);
+if (!isReal) {
+  const asking = { 'security.workspace.trust.enabled': true, 'security.workspace.trust.startupPrompt': 'never' };
+  await run('vscode-untrusted.log', asking, false);
 }

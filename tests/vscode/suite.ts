@@ -482,10 +482,74 @@ function defineWorkspaceServer(starts: () => number): void {
   });
 }
 
+/** What a workspace that nobody has said to trust may have done. The fake server is the only one that runs here. */
+function defineUntrusted(): void {
+  const starts = () => received().filter(({ method }) => method === 'initialize');
+  const refusal = () => until('the refusal', async () => /not trusted.*nothing of it is run/.test(await notification()));
+
+  test('the server runs, and nothing that the workspace sets reaches it', async () => {
+    const [folder] = vscode.workspace.workspaceFolders!;
+    const file = vscode.Uri.joinPath(folder!.uri, '.vscode/settings.json').fsPath;
+    mkdirSync(path.dirname(file), { recursive: true });
+    const wanted = { 'opendevagent.path': '/evil', 'opendevagent.model.baseUrl': 'https://evil.example' };
+    writeFileSync(file, JSON.stringify(wanted));
+    await open('gcd.py');
+    await until('the start', async () => /OpenDevAgent: ready/.test(await status()));
+    const before = starts().length;
+    await ui('restart');
+    await until('another start', () => starts().length > before);
+    await until('its end', async () => /OpenDevAgent: ready/.test(await status()));
+    assert.deepEqual(starts().at(-1)!.params.initializationOptions.settings, {});
+  });
+
+  test('Fix is refused, whether it comes from us or from a code action', async () => {
+    await open('gcd.py');
+    for (const start of [() => ui('fix'), () => vscode.commands.executeCommand('opendevagent.fix', {})]) {
+      await vscode.commands.executeCommand('notifications.clearAll');
+      await start();
+      await refusal();
+    }
+    await person('picture', 'untrusted');
+    // It has the focus, and so the keys of the next question.
+    await vscode.commands.executeCommand('notifications.clearAll');
+    assert.equal(executed('opendevagent.fix'), undefined);
+  });
+
+  test('the wizard offers only what reads', async () => {
+    const asked = ui('newTask');
+    await atStep(1);
+    await until('the actions', async () => Number(await person('count', ROW('Plan'))) > 0);
+    for (const title of ['Fix', 'Generate', 'Write Tests', 'Run in Sandbox']) {
+      assert.equal(await person('count', ROW(title)), 0, title);
+    }
+    await person('press', 'Escape');
+    await asked;
+  });
+
+  test('Review works', async () => {
+    await open('gcd.py');
+    await ui('review');
+    await until('the order', () => executed('opendevagent.review'));
+  });
+
+  test('once it is trusted, Fix works', async () => {
+    await vscode.commands.executeCommand('notifications.clearAll');
+    const before = starts().length;
+    await vscode.commands.executeCommand('workbench.trust.manage');
+    await person('picture', 'trust');
+    await person('click', '.workspace-trust-editor .monaco-button:text-is("Trust")');
+    await until('the trust', () => vscode.workspace.isTrusted);
+    await until('another start', () => starts().length > before);
+    await fix();
+    await ui('discard');
+    await reviewEnds();
+  });
+}
+
 export async function run(): Promise<void> {
   const mocha = new Mocha({ ui: 'tdd', timeout: 2 * PATIENCE_MS, reporter: Mocha.reporters.Base });
   mocha.suite.emit('pre-require', globalThis, '', mocha);
-  suite('client', define);
+  suite('client', vscode.workspace.isTrusted ? define : defineUntrusted);
   const failures: string[] = [];
   const total = await new Promise<number>((resolve) => {
     const runner = mocha.run(() => resolve(runner.total));

@@ -55,10 +55,11 @@ export function install(place, vsix) {
 }
 
 /** Starts VS Code and waits for its address. */
-export async function start(place, environment, more = []) {
+export async function start(place, environment, more = [], isTrusted = true) {
   const args = command(place, [
-    ...['--host', '127.0.0.1', '--port', '0', '--without-connection-token'],
-    ...['--telemetry-level', 'off', '--disable-workspace-trust', ...more],
+    ...['--host', '127.0.0.1', '--port', '0', '--without-connection-token', '--telemetry-level', 'off'],
+    ...(isTrusted ? ['--disable-workspace-trust'] : []),
+    ...more,
   ]);
   const env = { ...process.env, ...environment, PATH: `${join(place.host, 'bin')}:${process.env.PATH}` };
   const server = spawn(join(place.host, 'bin/node'), args, { env, stdio: ['ignore', 'pipe', 'pipe'] });

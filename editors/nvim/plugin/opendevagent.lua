@@ -22,7 +22,7 @@ local function plug(name, command, desc)
 end
 
 plug('<Plug>(OpenDevAgent)', 'OpenDevAgent', 'OpenDevAgent: ask what to do')
-local verbs = 'plan generate fix tests review explain run cancel tasks log key doctor'
+local verbs = 'plan generate fix tests review explain run cancel tasks dashboard log key doctor'
 for verb in verbs:gmatch('%a+') do
   local name = ('<Plug>(OpenDevAgent%s)'):format((verb:gsub('^%l', string.upper)))
   plug(name, 'OpenDevAgent ' .. verb, 'OpenDevAgent: ' .. verb)

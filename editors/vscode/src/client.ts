@@ -11,6 +11,7 @@ import { findServer, workspaceServer, type Lookup } from './server';
 import { userSettings } from './settings';
 import type { StatusItem } from './status';
 import type { TaskList } from './tasks';
+import { allows } from './trust';
 
 /** How long the rows of the tasks may be out of date: many events want them at once. */
 const REFRESH_MS = 50;
@@ -178,6 +179,9 @@ export class Client implements vscode.Disposable {
           settings: this.settings(),
         }),
         middleware: {
+          // What code actions and lenses start; ours ask by themselves.
+          executeCommand: (command, args, next) =>
+            allows(command.slice('opendevagent.'.length)) ? next(command, args) : undefined,
           workspace: {
             configuration: ({ items }) => items.map(({ section }) => this.section(section)),
             // The library's own would send the defaults and what the workspace sets.

@@ -9,6 +9,7 @@ import type { Reviews } from './review';
 import type { Secrets } from './secrets';
 import type { StatusItem } from './status';
 import { isOffered, type TaskList } from './tasks';
+import { allows } from './trust';
 import { ACTIONS } from './wish';
 import { wizard } from './wizard';
 
@@ -59,6 +60,7 @@ function general({ client, log, secrets, status, tasks }: Targets): Commands {
     fixSetup: () => inTerminal(client, 'Set up Docker', ['doctor', '--fix']),
     installDependencies: () => inTerminal(client, 'Install dependencies', ['sandbox', 'setup']),
     demo: () => inTerminal(client, 'Demo', ['demo']),
+    dashboard: () => execute(client, 'dashboard', {}),
   };
 }
 
@@ -85,7 +87,7 @@ function ofTasks(targets: Targets): Commands {
     cancelTask: about((task) => execute(client, 'cancel', { task })),
     openDiff: about((task) => openDiff(targets, task)),
     taskLog: about((task) => execute(client, 'showLog', { task })),
-    again: about((task) => client.request('opendevagent/again', { task })),
+    again: about((task) => allows(tasks.get(task)?.action ?? '') && client.request('opendevagent/again', { task })),
     applyTask: decide('apply'),
     discardTask: decide('discard'),
     refreshTasks: () => client.refresh(),
@@ -96,7 +98,7 @@ function ofActions({ client, memory }: Targets): Commands {
   const actions = Object.keys(ACTIONS).map((action) => [action, () => act(client, action as Action)]);
   const newTask = async () => {
     const started = await wizard(memory, fileEditor());
-    if (started) {
+    if (started && allows(started.action)) {
       await execute(client, started.action, started.wish);
     }
   };
@@ -136,6 +138,9 @@ async function openDiff({ client, reviews, tasks }: Targets, task: string): Prom
 
 /** Starts an action on what the active editor shows. */
 async function act(client: Client, action: Action): Promise<void> {
+  if (!allows(action)) {
+    return;
+  }
   const editor = fileEditor();
   if (!editor) {
     throw new Error('open a file of the workspace first, or use “New Task…”');
@@ -180,7 +185,7 @@ async function chooseServer(): Promise<void> {
 }
 
 /** The server answers at once with the id of the task; how it goes on comes as events. */
-function execute(client: Client, command: string, argument: Wish | { task: string }): Promise<unknown> {
+function execute(client: Client, command: string, argument: Wish | { task: string } | Record<string, never>): Promise<unknown> {
   return client.request('workspace/executeCommand', {
     command: `opendevagent.${command}`,
     arguments: [argument],

@@ -10,6 +10,7 @@ interface Entry extends vscode.QuickPickItem, Partial<Remedy> {
 const USUAL: [icon: string, title: string, command: string][] = [
   ['sparkle', 'New Task…', 'opendevagent.ui.newTask'],
   ['list-unordered', 'Show Tasks', 'opendevagent.tasks.focus'],
+  ['dashboard', 'Open Dashboard', 'opendevagent.ui.dashboard'],
   ['output', 'Show Log', 'opendevagent.ui.log'],
   ['pulse', 'Check Setup', 'opendevagent.ui.doctor'],
   ['key', 'Set API Key…', 'opendevagent.ui.setKey'],

@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { LANGUAGES } from './languages';
 import type { Action, Wish } from './protocol';
 import { BACK, choose, END, write, type Answer, type Choice, type Place } from './steps';
+import { isAllowed } from './trust';
 import { ACTIONS, dollars, needsInstruction, questions, wish, type Answers, type Question, type Target } from './wish';
 
 const SUMS = [0.1, 0.25, 1, 2];
@@ -60,7 +61,7 @@ function questionsFor(memory: vscode.Memento, editor: vscode.TextEditor | undefi
       choose(
         place,
         'What shall be done?',
-        (Object.keys(ACTIONS) as Action[]).map((value) => {
+        (Object.keys(ACTIONS) as Action[]).filter(isAllowed).map((value) => {
           const { label, icon, detail } = ACTIONS[value];
           return { label: `$(${icon}) ${label}`, detail, value };
         }),

@@ -9,7 +9,7 @@ local M = {}
 ---@param more table  further arguments
 local function start(verb, chosen, more)
   client.with(chosen.bufnr, function(server)
-    local arguments = require('opendevagent.target').arguments(chosen, server.offset_encoding)
+    local arguments = require('opendevagent.target').arguments(chosen, server)
     client.command(server, 'opendevagent.' .. verb, vim.tbl_extend('error', arguments, more))
   end)
 end
@@ -27,12 +27,12 @@ local function wizard(invocation)
   local target = require('opendevagent.target')
   local chosen = target.chosen(invocation)
   require('opendevagent.wizard').open(chosen, function(answers)
-    local place = answers.whole and target.whole(chosen.bufnr) or chosen
-    start(answers.verb, place, {
+    start(answers.verb, target.of(answers.scope or 'here', chosen), {
       instruction = answers.instruction,
       language = answers.language,
       framework = answers.framework,
       check = answers.check,
+      budget = answers.budget,
     })
   end)
 end
@@ -78,6 +78,11 @@ local verbs = {
   tasks = function()
     client.any(function()
       require('opendevagent.list').open()
+    end)
+  end,
+  dashboard = function()
+    client.any(function(server)
+      client.command(server, 'opendevagent.dashboard', vim.empty_dict())
     end)
   end,
   log = function()

@@ -1,4 +1,5 @@
--- What an action is about, in LSP's words: the lines of a range, or the cursor and its diagnostics.
+-- What an action is about, in LSP's words: the lines of a range, the cursor and its diagnostics, or
+-- the workspace.
 local M = {}
 
 --- The length of a text in the units of a position encoding.
@@ -52,19 +53,28 @@ function M.chosen(invocation)
   return { bufnr = bufnr, first = line - 1, last = line - 1, column = column }
 end
 
---- All lines of a buffer.
----@param bufnr integer
+--- As much around a place as the user meant.
+---@param scope opendevagent.Scope
+---@param chosen opendevagent.Target
 ---@return opendevagent.Target
-function M.whole(bufnr)
-  return { bufnr = bufnr, first = 0, last = vim.api.nvim_buf_line_count(bufnr) - 1 }
+function M.of(scope, chosen)
+  if scope == 'here' then
+    return chosen
+  end
+  local last = vim.api.nvim_buf_line_count(chosen.bufnr) - 1
+  return { bufnr = chosen.bufnr, first = 0, last = last, workspace = scope == 'workspace' }
 end
 
 --- The argument of an action.
 ---@param target opendevagent.Target
----@param encoding string
+---@param server vim.lsp.Client
 ---@return opendevagent.Arguments
-function M.arguments(target, encoding)
-  local bufnr = target.bufnr
+function M.arguments(target, server)
+  local bufnr, encoding = target.bufnr, server.offset_encoding
+  if target.workspace then
+    local root = server.root_dir or require('opendevagent.config').root(bufnr)
+    return { uri = vim.uri_from_fname(root) }
+  end
   local diagnostics = {}
   for _, diagnostic in ipairs(vim.diagnostic.get(bufnr)) do
     local last = diagnostic.end_lnum or diagnostic.lnum

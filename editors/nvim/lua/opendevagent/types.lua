@@ -17,15 +17,17 @@
 ---@field first integer      0-based line
 ---@field last integer       0-based line, inclusive
 ---@field column? integer    byte column of the cursor; absent when whole lines are meant
+---@field workspace? boolean  the workspace of this buffer is meant instead
 
 ---@class opendevagent.Arguments  what the seven actions take
 ---@field uri string
----@field range lsp.Range
----@field diagnostics lsp.Diagnostic[]
+---@field range? lsp.Range              absent for a workspace
+---@field diagnostics? lsp.Diagnostic[]
 ---@field instruction? string
 ---@field language? string
 ---@field framework? string
 ---@field check? string
+---@field budget? number     US dollars
 
 ---@class opendevagent.Verdict
 ---@field level 'proven'|'passing'|'runs'|'failing'|'unverified'
