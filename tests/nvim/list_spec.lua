@@ -84,6 +84,22 @@ describe(':OpenDevAgent tasks', function()
     end
   end)
 
+  it('tells which tasks are of other servers, or of before', function()
+    vim.cmd('OpenDevAgent tasks')
+    local other = vim.tbl_extend('force', newer, { server = 'other', cost_usd = 0.5 })
+    local earlier = vim.tbl_extend('force', older, { server = 'earlier', offer = false })
+    rows({ other, earlier, vim.tbl_extend('force', older, { task = 't0', server = 'this' }) })
+    support.event({ kind = 'noted', text = 'something happened' })
+    support.eventually(function()
+      return vim.deep_equal(shown(), {
+        '… Fix gcd.py testing 65 % $0.0125 another editor',
+        '✓ Write tests for gcd.py proven earlier',
+        '✓ Write tests for gcd.py proven a: apply',
+      })
+    end)
+    support.feed('q')
+  end)
+
   it('is closed by q, and by leaving it', function()
     for _, keys in ipairs({ 'q', '<C-W>c' }) do
       vim.cmd('OpenDevAgent tasks')

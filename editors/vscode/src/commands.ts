@@ -84,7 +84,10 @@ function ofTasks(targets: Targets): Commands {
     about((task) => reviews.decideTask(task, decision) || execute(client, decision, { task }));
   return {
     cancel: () => chooseAndCancel(client, tasks),
-    cancelTask: about((task) => execute(client, 'cancel', { task })),
+    cancelTask: about(async (task) => {
+      await execute(client, 'cancel', { task });
+      client.refresh(); // No event tells of tasks of other servers.
+    }),
     openDiff: about((task) => openDiff(targets, task)),
     taskLog: about((task) => execute(client, 'showLog', { task })),
     again: about((task) => allows(tasks.get(task)?.action ?? '') && client.request('opendevagent/again', { task })),

@@ -12,8 +12,9 @@ export class TaskList {
     return [...this.rows.values()].sort((one, other) => (one.task < other.task ? 1 : -1));
   }
 
+  /** Of this server: of others nothing more is heard until the rows are asked for again. */
   get running(): TaskRow[] {
-    return this.all.filter(isRunning);
+    return this.all.filter((row) => isRunning(row) && isOurs(row));
   }
 
   get(task: string): TaskRow | undefined {
@@ -59,7 +60,7 @@ export class TaskList {
   /** The server is gone. What has ended stays to be read. */
   interrupt(): void {
     for (const row of this.rows.values()) {
-      if (isRunning(row)) {
+      if (isRunning(row) && isOurs(row)) {
         Object.assign(row, { phase: 'cancelled', error: 'the server stopped' });
       }
       delete row.proposal;
@@ -74,9 +75,14 @@ export function isRunning(row: TaskRow): boolean {
   return !ENDED.has(row.phase);
 }
 
+/** Whether the server of this window has it. */
+export function isOurs({ server }: TaskRow): boolean {
+  return server === undefined || server === 'this';
+}
+
 /** A proposal that waits for the user. One whose check fails is not offered. */
 export function isOffered(row: TaskRow): boolean {
-  return row.proposal === 'standing' && row.verdict?.level !== 'failing';
+  return isOurs(row) && row.proposal === 'standing' && row.verdict?.level !== 'failing';
 }
 
 /** One line beside the title: what it is doing, or what came of it, and what it has cost. */

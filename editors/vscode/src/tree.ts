@@ -49,7 +49,7 @@ function kinds(row: TaskRow): string[] {
   if (isOffered(row)) {
     return ['ended', 'offered'];
   }
-  // A row of another server, or of an earlier run: this server can do nothing with it.
+  // Without one the server that had it is gone.
   const decided = row.proposal === undefined ? [] : ['decided'];
   return ['ended', ...decided, ...(row.proposal === 'standing' ? ['failing'] : [])];
 }

@@ -61,3 +61,15 @@ test('a failing proposal is not offered', () => {
   assert.ok(!isOffered({ ...row, proposal: 'standing', verdict: { level: 'failing', reason: '' } }));
   assert.ok(!isOffered({ ...row, proposal: 'applied', verdict }));
 });
+
+test('tasks of other servers are told of, and are not ours', () => {
+  const tasks = list();
+  const elsewhere: TaskRow = { ...row, phase: 'testing', percent: 65, server: 'other' };
+  const earlier: TaskRow = { ...row, task: '0', verdict, proposal: 'standing', server: 'earlier' };
+  tasks.replace([elsewhere, earlier]);
+  assert.equal(describe(elsewhere), '▰▰▰▱▱ testing 65 % · another editor');
+  assert.ok(!isOffered(earlier));
+  assert.deepEqual(tasks.running, []);
+  tasks.interrupt();
+  assert.equal(tasks.get('1')!.phase, 'testing');
+});

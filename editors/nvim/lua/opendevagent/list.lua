@@ -3,6 +3,9 @@ local client = require('opendevagent.client')
 
 local M = {}
 
+--- Tasks of other servers and of before, by what the server calls them.
+local origins = { other = 'another editor', earlier = 'earlier' }
+
 local signs = { proven = '✓', passing = '✓', runs = '✓', failing = '✗', unverified = '?' }
 
 ---@class opendevagent.List
@@ -28,28 +31,32 @@ local function line_of(row)
   local sign = running and '…' or signs[level] or ' '
   local cost = row.cost and row.cost > 0 and ('$%.4f'):format(row.cost) or ''
   local title = row.title or row.action or row.task
-  local whose = row.server == 'other' and 'another editor' or row.server == 'earlier' and 'earlier'
   return vim.trim(
     ('%s %s %s %s %s'):format(
       sign,
       cell(title, 40),
       cell(state, 18),
       cell(cost, 8),
-      row.offer and 'a: apply' or whose or ''
+      row.offer and 'a: apply' or origins[row.server] or ''
     )
   )
 end
 
 --- All tasks, the newest first: their ids begin with the time.
 local function rows_of(told)
-  local rows = {}
+  ---@type table<string, table>
+  local known = {}
   for _, server in ipairs(client.all()) do
     for _, row in ipairs(told[server.id] or {}) do
       local task = require('opendevagent.tasks').known(row.task)
-      local ours = { client_id = server.id, cost = task and task.cost }
-      table.insert(rows, vim.tbl_extend('keep', ours, row))
+      local ours = { client_id = server.id, cost = task and task.cost or row.cost_usd }
+      -- Another server here may tell of the same task, but can do less with it.
+      if not known[row.task] or not origins[row.server] then
+        known[row.task] = vim.tbl_extend('keep', ours, row)
+      end
     end
   end
+  local rows = vim.tbl_values(known)
   table.sort(rows, function(a, b)
     return a.task > b.task
   end)
