@@ -82,7 +82,7 @@ fn block(readme: &str, begins: &str) -> String {
                 is_code = !is_code;
                 blocks.extend(is_code.then(String::new));
             }
-            (false, true) => blocks.last_mut().expect("one has begun").push_str(&format!("{line}\n")),
+            (false, true) => blocks.last_mut().expect("one has begun").extend([line, "\n"]),
             (false, false) => {}
         }
     }
