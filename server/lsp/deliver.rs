@@ -348,9 +348,7 @@ impl Server {
                 Ok(Ok(answer)) if answer.applied => Ok(()),
                 Ok(Ok(answer)) => Err(refused(answer.failure_reason)),
                 Ok(Err(error)) => Err(refused(Some(error.message.into_owned()))),
-                Err(_) => {
-                    Err(Refusal::Failed("the editor did not answer; look whether the edit is there".into()))
-                }
+                Err(_) => Err(unanswered()),
             };
         }
         // The buffers decide. The answer only tells when waiting for them is over.
@@ -360,7 +358,7 @@ impl Server {
                 Ok(Ok(answer)) if answer.applied => None,
                 Ok(Ok(answer)) => Some(answer.failure_reason),
                 Ok(Err(error)) => Some(Some(error.message.into_owned())),
-                Err(_) => None,
+                Err(_) => return Err(unanswered()),
             },
         };
         if let Some(reason) = reason {
@@ -435,6 +433,10 @@ fn is_overwritten(path: &Path, before: Option<&str>, began: Option<SystemTime>) 
     newer
         && std::fs::read_to_string(path)
             .is_ok_and(|text| before.is_none_or(|before| bare(&text) != bare(before)))
+}
+
+fn unanswered() -> Refusal {
+    Refusal::Failed("the editor did not answer; look whether the edit is there".into())
 }
 
 fn refused(reason: Option<String>) -> Refusal {

@@ -26,6 +26,9 @@ const PROGRESS_ANSWER: Duration = Duration::from_secs(30);
 /// How long after the start the sweep waits: nobody else should.
 const SWEEP_AFTER: Duration = Duration::from_secs(2);
 
+/// How long after an answer what belongs to it comes.
+const BEHIND: Duration = Duration::from_millis(30);
+
 /// Model and sandbox of one workspace folder.
 pub(super) struct Workshop {
     pub(super) connected: Connected,
@@ -158,7 +161,8 @@ impl Server {
         self.about(id, |server, id| async move { server.deliver(&id).await });
     }
 
-    /// Does something about a task beside the handlers, for as long as the task is remembered.
+    /// Does something about a task beside the handlers, for as long as the task is remembered; a moment later, so that
+    /// nothing of it stands in one read with the answer of the handler: lsp-mode loses what comes behind such an answer.
     pub(super) fn about<F>(&self, id: String, act: impl FnOnce(Self, String) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -167,7 +171,10 @@ impl Server {
             return;
         };
         let act = act(self.clone(), id);
-        tokio::spawn(async move { remembered.run_until_cancelled(act).await });
+        tokio::spawn(async move {
+            tokio::time::sleep(BEHIND).await;
+            remembered.run_until_cancelled(act).await
+        });
     }
 
     /// Model and sandbox for a folder, made when first needed and when its settings have changed since.
