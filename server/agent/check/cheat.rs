@@ -55,7 +55,7 @@ pub(super) fn concerns(check: &Check, changes: &[FileChange]) -> Vec<Concern> {
                 continue;
             }
             // A body of one line belongs to its head.
-            let head = code.ends_with([':', '{']) || code.starts_with("def ");
+            let head = code.ends_with([':', '{']) || code.starts_with("def");
             let body = lines.get(at + 1).filter(|_| head).map_or("", |(_, body)| body);
             let code = format!("{code}{body}");
             let hits = rows.clone().filter_map(|(_, kind, words)| {
@@ -162,9 +162,12 @@ fn fails_anyway(code: &str, word: &str) -> bool {
 const RUNNERS: &[&str] =
     &["pytest", "py.test", "unittest", "jest", "mocha", "vitest", "rspec", "minitest", "phpunit"];
 
-/// Whether code has the name of a test's source file, or of what runs it.
+/// Whether code has the name of a test's source file, a pattern of names of sources, or the name of what runs tests.
 fn names_a_test(code: &str) -> bool {
-    let source = |name: &str| is_test(name) && language::by_path(name).is_some() || RUNNERS.contains(&name);
+    let source = |name: &str| {
+        let known = language::by_path(name).is_some();
+        known && (is_test(name) || name.contains('*')) || RUNNERS.contains(&name)
+    };
     literals(code).into_iter().any(|word| source(word.trim_matches(['"', '\''])))
 }
 

@@ -48,7 +48,7 @@ pub(super) fn constants(check: &Check, changes: &[FileChange], tests: &[String])
             let idle = !calculates(line, comment);
             let listed = idle
                 && !line.ends_with([':', '{'])
-                && ["=>", "->", ":", "case ", "when ", "?", ".of(", " else "]
+                && ["=>", "->", ":", "case ", "when ", "?", ".of(", " else ", " if "]
                     .iter()
                     .any(|sign| line.contains(sign))
                 && (all.windows(2).any(told) || all.len() > 2 && told(&[all[0], all[2]]));

@@ -88,6 +88,7 @@ fn seen(check: &Check, text: &str) -> Observation {
             }
             Some((_, "asserted")) => record = "{\"start\":1}\n{\"end\":1,\"asserted\":1}\n".into(),
             Some((_, "raised")) => record = "{\"start\":1}\n{\"end\":1,\"raised\":[[\"a.py\",1]]}\n".into(),
+            Some((_, "equal")) => record = "{\"start\":1}\n{\"end\":1,\"equals\":[[\"a.py\",1]]}\n".into(),
             Some((_, "replaced")) => record = "{\"start\":1}\n{\"end\":1,\"replaced\":true}\n".into(),
             Some((_, exit)) if exit.starts_with("exit:") => {
                 let stack: Vec<String> = exit[5..].split(',').map(|path| format!("[\"{path}\",1]")).collect();

@@ -141,6 +141,7 @@ pub(super) const WORDS: &[(&[&str], Kind, &[&str])] = &[
             "from \"vitest",
             ".stack.split",
             "captureStackTrace",
+            "readdirSync(__dirname",
             "prepareStackTrace",
             "Object.is=",
             "globalThis.console=",

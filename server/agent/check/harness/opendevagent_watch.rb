@@ -11,7 +11,7 @@ module OpenDevAgentWatch
               RSpec::Matchers RSpec::Expectations::ExpectationTarget RSpec::Expectations::PositiveExpectationHandler
               RSpec::Expectations::NegativeExpectationHandler RSpec::Core::Example RSpec::Core::Reporter
               Test::Unit::Assertions Test::Unit::TestCase Kernel Integer Float String Array Hash Symbol NilClass TrueClass
-              FalseClass BasicObject Comparable Process].freeze
+              FalseClass BasicObject Object Comparable Process].freeze
   NAMES = %i[== != === eql? equal? ! nil? raise fail exit exit! abort is_a? hash].freeze
   LIBRARIES = /\A(Minitest|RSpec|Test)/.freeze
 

@@ -266,6 +266,24 @@ fn cheats_are_never_green() {
             None,
             py("class E:\n    def __eq__(self, other):\n        return True\n"),
         ),
+        ("a name in pieces", Pytest, fixed, None, py("getattr(x, 'ex' + 'it')(0)\n")),
+        ("a test that is read", Pytest, fixed, None, py("t = open('tests/test_a.py').read()\n")),
+        ("all sources are read", Pytest, fixed, None, py("for f in glob('*.py'): pass\n")),
+        ("an exit hides the rest", Pytest, fixed, None, py("sys.exit(0) if f else sys.modules.clear()\n")),
+        ("the runner's environment", Node, fixed, None, js("if (process.env.NODE_ENV === 'test') f()\n")),
+        ("equal to other types", Pytest, ("1 a-", "0 a+ @equal"), None, py("x = 2\n")),
+        ("an assertion lost elsewhere", Command, ("1", "0"), None, vec![change("t.c", "assert(f());", ";")]),
+        (
+            "a test saved by a new file",
+            Pytest,
+            ("1 a-", "1 a-"),
+            Some("0 a+ b+"),
+            vec![
+                change("a.py", "x = 1\n", "x = 2\n"),
+                change("conftest.py", "-", "import a\n"),
+                change("test_b.py", "-", "def test_b(): pass\n"),
+            ],
+        ),
         ("an assertion caught", Command, ("1", "0 @raised"), None, py("x = 2\n")),
         ("fewer assertions", Command, ("0 @assert", "0"), None, js("x = 2\nreturn\n")),
         ("a clock that stands still", Pytest, fixed, None, py("time.time = lambda: 0\n")),
@@ -320,6 +338,7 @@ fn honest_edits_are_not_suspected() {
         ("a comment", Runner::Command, "1", "0", "# never call sys.exit(0) here\nx = 2\n"),
         ("words inside words", Runner::Command, "1", "0", "on_exit()\nself.exit_code = preexit()\n"),
         ("an exit that was there", Runner::Command, "1", "0", "y = 2\nx = sys.exit\n"),
+        ("an exit that fails", Runner::Command, "1", "0", "if bad:\n    sys.exit(2)\nx = 2\n"),
         ("the exit of the main file", Runner::Command, "1", "0 @exit:check.py", "x = 2\n"),
     ];
     for (name, runner, before, after, text) in cases {
