@@ -295,8 +295,7 @@ fn could_be_faked(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
     if e.check.runner == Runner::File {
         return None;
     }
-    // Where each test is a process, its exit status says all there is.
-    let counted = facts.last.counted() > 0 && !e.check.runner.runs_processes();
+    let counted = facts.last.counted() > 0 && !e.check.runner.can_be_left();
     let concern = facts.concerns.iter().find(|concern| concern.kind == Kind::Machinery || !counted);
     if let Some(Concern { kind, path, line, what }) = concern {
         let reason = match kind {

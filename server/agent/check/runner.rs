@@ -81,9 +81,10 @@ impl Runner {
         !matches!(self, Self::Command | Self::File)
     }
 
-    /// Runners that know no more of a test than how a process ended.
-    pub(super) fn runs_processes(self) -> bool {
-        matches!(self, Self::CTest | Self::Bats)
+    /// Runners to which a program that leaves with 0 can look like tests that passed: each test is a process of its
+    /// own, or results are printed where the program prints.
+    pub(super) fn can_be_left(self) -> bool {
+        matches!(self, Self::CTest | Self::Bats | Self::Cargo)
     }
 
     pub(super) fn row(self) -> Option<&'static Row> {
