@@ -193,9 +193,10 @@ const steps = {
     await page.locator('.editor-actions [aria-label^="Discard Proposal"]').click();
     await until(task, /unverified, discarded/);
   },
-  'the walkthrough has four steps': async () => {
+  'the walkthrough has four steps, and knows that there is a key': async () => {
     await command('OpenDevAgent: Get Started');
     await page.locator('.getting-started-step').nth(3).waitFor();
+    await page.locator('.getting-started-step', { hasText: 'Choose a model' }).locator('[class*="step-checked"]').waitFor();
     await shown('walkthrough');
   },
 };

@@ -53,8 +53,10 @@ function general({ client, log, secrets, status, tasks }: Targets): Commands {
     setKey: () => secrets.ask(),
     removeKey: () => secrets.remove(),
     chooseServer: chooseServer,
-    walkthrough: () =>
-      vscode.commands.executeCommand('workbench.action.openWalkthrough', 'opendevagent.opendevagent#start', false),
+    walkthrough: async () => {
+      await vscode.commands.executeCommand('workbench.action.openWalkthrough', 'opendevagent.opendevagent#start', false);
+      await secrets.tick();
+    },
     doctor: () => checkSetup(client),
     localModel: () => useLocalModel(client),
     fixSetup: () => inTerminal(client, 'Set up Docker', ['doctor', '--fix']),

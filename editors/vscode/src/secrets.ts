@@ -4,8 +4,12 @@ import type { Credentials, KeyAnswer } from './protocol';
 import { LOG, tell, type Remedy } from './remedies';
 
 const NAME = 'opendevagent.key';
-/** The context key that the walkthrough looks for. */
+/** The context key that menus and the walkthrough look for. */
 const HAS_KEY = 'opendevagent.hasKey';
+/** Ticks the walkthrough's step. VS Code takes only what becomes true after it has read the walkthrough. */
+const SEEN_KEY = 'opendevagent.seenKey';
+/** How long it may take for that once the walkthrough is open. */
+const READ_MS = 2_000;
 const ANYWAY = 'Store It Anyway';
 
 /** Gives a key (null: none) to the running server, which asks the model's server about it. */
@@ -29,6 +33,13 @@ export class Secrets implements vscode.Disposable {
 
   dispose(): void {
     this.watch.dispose();
+  }
+
+  /** The walkthrough was opened: a key that was set before counts as well. */
+  async tick(): Promise<void> {
+    const key = await this.storage.get(NAME);
+    await new Promise((resolve) => setTimeout(resolve, READ_MS));
+    await vscode.commands.executeCommand('setContext', SEEN_KEY, Boolean(key));
   }
 
   /** Read anew each time, so that a changed key needs no restart. One that was refused is not given twice. */
