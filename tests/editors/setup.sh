@@ -16,11 +16,14 @@ case $1 in
     ;;
   kate)
     python=/usr/bin/python3
-    needed="kate xvfb-run xauth dbus-run-session import"
-    # shellcheck disable=SC2086 # a list of names
-    if ! command -v $needed >/dev/null || ! $python -c 'import gi; gi.require_version("Atspi", "2.0")' 2>/dev/null; then
-      [ "$(id -u)" = 0 ] || { echo "install kate, xvfb, xauth, dbus, imagemagick, at-spi2-core, python3-gi" >&2; exit 1; }
+    missing=
+    for tool in kate xvfb-run xauth dbus-run-session import; do
+      command -v "$tool" >/dev/null || missing=$tool
+    done
+    $python -c 'import gi; gi.require_version("Atspi", "2.0")' 2>/dev/null || missing=Atspi
+    if [ -n "$missing" ]; then
       set -- kate xvfb xauth dbus imagemagick at-spi2-core gir1.2-atspi-2.0 python3-gi
+      [ "$(id -u)" = 0 ] || { echo "$missing is missing; install $*" >&2; exit 1; }
       export DEBIAN_FRONTEND=noninteractive
       install="apt-get install -qq -y --no-install-recommends"
       { $install "$@" || { apt-get update -qq && $install "$@"; }; } >&2
