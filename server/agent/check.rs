@@ -260,15 +260,20 @@ impl Check {
     pub fn tests_of(&self, snapshot: &Snapshot) -> Vec<String> {
         // What else a command runs is not known; it asserts wherever it does.
         let any = matches!(self.runner, Runner::Command | Runner::CTest);
-        let judges = |path: &&str| {
+        let whole = |path: &str| {
             is_test(path)
                 || self.mentions(path)
                 || any && self.target.as_deref() != Some(path) && language::by_path(path).is_some()
         };
         let small = |path: &&str| snapshot.size(path).is_some_and(|size| size <= MAX_TEST_BYTES);
+        let judges = |path: &&str| whole(path) || path.strip_suffix(".rs").is_some();
         let paths = snapshot.paths().filter(judges).filter(small).take(MAX_TEST_FILES);
-        let texts = paths.filter_map(|path| snapshot.text(path).ok());
-        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+        let lines = paths.flat_map(|path| {
+            let text = snapshot.text(path).map(|text| text.to_string()).unwrap_or_default();
+            let tests = if whole(path) { &text[..] } else { &text[apart::inner_tests(path, &text)] };
+            tests.lines().map(str::to_owned).collect::<Vec<_>>()
+        });
+        lines.collect()
     }
 
     /// Whether a user's command names the file.

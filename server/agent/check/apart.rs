@@ -47,7 +47,7 @@ impl Check {
 }
 
 /// Where the test module of a Rust file stands; its end where there is none.
-fn inner_tests(path: &str, text: &str) -> Range<usize> {
+pub(super) fn inner_tests(path: &str, text: &str) -> Range<usize> {
     let none = text.len()..text.len();
     if path.strip_suffix(".rs").is_none() {
         return none;

@@ -255,6 +255,19 @@ fn a_job_asks_for_reports_and_collects_them() {
 }
 
 #[test]
+fn the_tests_inside_a_rust_file_are_tests_too() {
+    let files = [
+        ("Cargo.toml", ""),
+        ("src/lib.rs", "fn f() -> i32 { 7 }\n\n#[cfg(test)]\nmod tests {\n    f(5) == 7;\n}\n"),
+        ("tests/all.rs", "g();\n"),
+        ("src/g.rs", "fn g() {}\n"),
+    ];
+    let snapshot = snapshot(&files);
+    let check = choose(&snapshot, None, None, Some("src/lib.rs")).unwrap();
+    assert_eq!(check.tests_of(&snapshot), ["#[cfg(test)]", "mod tests {", "    f(5) == 7;", "}", "g();"]);
+}
+
+#[test]
 fn an_excerpt_fits_and_shows_the_failure_before_the_end_of_the_output() {
     let mut observation = seen(&check(Runner::Pytest), "1 a- b+");
     observation.tests.get_mut("f > a").unwrap().detail = "E assert 3 == 2".into();
