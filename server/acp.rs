@@ -288,13 +288,16 @@ impl Turn {
             }
         };
         let documents = self.documents(&asked).await;
-        let (report, journal) = self.run(asked, documents).await;
+        let mut task = Task::new(asked.action, self.root.clone());
+        task.target = asked.target;
+        task.instruction = asked.instruction;
+        let (report, journal) = self.run(task.clone(), documents).await;
         if report.stop == Some(Stop::Cancelled) {
             return StopReason::Cancelled;
         }
         self.say(&updates::summary(&report));
         if let Some(journal) = journal.filter(|_| !report.proposal.changes.is_empty()) {
-            self.offer(&report, &journal).await;
+            self.offer(&task, report, &journal).await;
             if self.cancel.is_cancelled() {
                 return StopReason::Cancelled;
             }
@@ -303,14 +306,11 @@ impl Turn {
     }
 
     /// The report, and where it is written down.
-    async fn run(&self, asked: Prompt, documents: Documents) -> (Report, Option<Arc<Journal>>) {
+    async fn run(&self, task: Task, documents: Documents) -> (Report, Option<Arc<Journal>>) {
         let loaded = config::load(None, Some(&self.front.overrides), Some(&self.root));
         for problem in &loaded.problems {
             self.think(&format!("Warning: {problem}\n"));
         }
-        let mut task = Task::new(asked.action, self.root.clone());
-        task.target = asked.target;
-        task.instruction = asked.instruction;
         match self.connect(&loaded) {
             Ok(Connected { ports, journal, .. }) => {
                 let updates = Mutex::new(updates::Progress::new(task.action));
@@ -319,7 +319,7 @@ impl Turn {
                     let mut updates = updates.lock().unwrap_or_else(PoisonError::into_inner);
                     updates.of(&kind).into_iter().for_each(|update| turn.tell(update));
                 });
-                let report = journal.run(&ports, task, documents, self.cancel.clone(), emit).await;
+                let report = journal.run(&ports, task, documents.into(), self.cancel.clone(), emit).await;
                 ports.sandbox.close().await;
                 (report, Some(journal))
             }
@@ -348,13 +348,16 @@ impl Turn {
                 None => self.buffer(&self.root.join(path)).await,
             };
             if let Some(text) = text {
-                let key = self.root.join(path).to_string_lossy().into_owned();
-                let text = text.as_str().into();
-                let document = Document { uri: key.clone(), version: 1, language: String::new(), text };
-                documents.insert(key, document);
+                self.put(&mut documents, path, &text);
             }
         }
         documents
+    }
+
+    fn put(&self, documents: &mut Documents, path: &str, text: &str) {
+        let key = self.root.join(path).to_string_lossy().into_owned();
+        let document = Document { uri: key.clone(), version: 1, language: String::new(), text: text.into() };
+        documents.insert(key, document);
     }
 
     /// A file as the client has it; `None` where it cannot tell.

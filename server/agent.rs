@@ -7,6 +7,7 @@ mod ask;
 mod attempt;
 mod blind;
 mod budget;
+mod carry;
 pub mod check;
 pub mod complete;
 pub mod context;
@@ -29,7 +30,7 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::setup::Setup;
 use crate::text;
 use crate::verdict::CheckSource;
-use crate::workspace::{Documents, Snapshot};
+use crate::workspace::{Buffers, Documents, Snapshot};
 use attempt::Attempt;
 use check::{Check, Observation};
 use mask::Masks;
@@ -113,14 +114,14 @@ fn learn_environment(root: &Path, masks: &mut Masks) {
 pub async fn run(
     ports: Arc<Ports>,
     task: Task,
-    documents: Documents,
+    buffers: Buffers,
     cancel: CancellationToken,
     emit: Emit,
 ) -> Report {
     let emit = discreet(emit);
     emit(Kind::Started { action: task.action, title: task.title() });
-    let mut work = Work::new(&ports, &task, &emit);
-    let ended = within(&cancel, ports.options.time_per_task, work.drive(documents)).await;
+    let mut work = Work::new(&ports, &task, &emit, buffers.now);
+    let ended = within(&cancel, ports.options.time_per_task, work.drive(buffers.then)).await;
     let mut report = work.report(ended);
     report.hide_keys();
     let mut by_path = BTreeMap::<&str, Vec<_>>::new();
@@ -143,6 +144,15 @@ fn discreet(emit: Emit) -> Emit {
     })
 }
 
+/// What work beside the threads that wait for networks gave, its panic included; `None`: the program is about to end.
+fn with_panics<T>(done: Result<T, tokio::task::JoinError>) -> Option<T> {
+    match done.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(done) => Some(done),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_)) => None,
+    }
+}
+
 /// The only place where waiting ends early.
 async fn within<T>(
     cancel: &CancellationToken,
@@ -163,6 +173,8 @@ struct Work<'a> {
     ports: &'a Ports,
     task: &'a Task,
     emit: &'a Emit,
+    /// The buffers as they are now.
+    now: Arc<dyn Fn() -> Documents + Send + Sync>,
     run: Run,
     began: Instant,
     masks: Mutex<Masks>,
@@ -189,6 +201,11 @@ struct Work<'a> {
     attempts: Vec<Attempt>,
     /// Attempts before this one are not shown to the model any more.
     fresh_from: usize,
+    /// Attempts before this one were for another text.
+    stands_from: usize,
+    /// The edits as they were last held against the texts, and whether those had changed.
+    carried: Vec<FileChange>,
+    moved: bool,
     /// Another model than each agent's first is asked.
     afresh: bool,
     spent: Spent,
@@ -201,13 +218,24 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(ports: &'a Ports, task: &'a Task, emit: &'a Emit) -> Self {
+    fn new(
+        ports: &'a Ports,
+        task: &'a Task,
+        emit: &'a Emit,
+        now: Arc<dyn Fn() -> Documents + Send + Sync>,
+    ) -> Self {
+        let given = task.given.as_deref();
+        let proposed = given.into_iter().flat_map(|given| &given.proposal.changes);
+        let pending: Vec<_> = proposed.map(|change| change.file.clone()).collect();
         let wish = task.instruction.is_some() || !task.diagnostics.is_empty();
         Self {
             ports,
             task,
             emit,
-            run: Run::new(task.action, ports.options.repair_rounds, wish).following(task.plan.is_some()),
+            now,
+            run: Run::new(task.action, ports.options.repair_rounds, wish)
+                .following(task.plan.is_some())
+                .after(given.map_or(0, |given| given.rounds)),
             began: Instant::now(),
             masks: Mutex::new(Masks::new(&task.nonce)),
             window: None,
@@ -222,10 +250,13 @@ impl<'a> Work<'a> {
             plan: None,
             text: None,
             findings: Vec::new(),
-            pending: Vec::new(),
             blind: None,
             attempts: Vec::new(),
             fresh_from: 0,
+            stands_from: 0,
+            carried: pending.clone(),
+            pending,
+            moved: false,
             afresh: false,
             spent: Spent::default(),
             asked: None,
@@ -238,6 +269,11 @@ impl<'a> Work<'a> {
     async fn drive(&mut self, documents: Documents) -> Result<End, Stop> {
         self.open(documents).await?;
         let mut seen = Seen::Began;
+        if self.task.given.is_some() {
+            let given = self.pending.clone();
+            self.choose_generated(&given);
+            seen = self.compare().await?;
+        }
         loop {
             seen = match self.run.step(seen) {
                 Step::End(end) => return Ok(end),
@@ -247,6 +283,7 @@ impl<'a> Work<'a> {
                 Step::Propose(ask) => self.propose(&ask).await?,
                 Step::Test => self.test().await?,
                 Step::Judge => self.judge().await,
+                Step::Compare => self.compare().await?,
             };
         }
     }
@@ -254,19 +291,19 @@ impl<'a> Work<'a> {
     /// Takes the snapshot and chooses the check.
     async fn open(&mut self, documents: Documents) -> Result<(), Stop> {
         learn_environment(&self.task.root, &mut self.masks());
-        let (root, exclude) = (self.task.root.clone(), self.ports.options.exclude.clone());
-        let snapshot = tokio::task::spawn_blocking(move || Snapshot::take(&root, &documents, &exclude))
-            .await
-            .map_err(|error| Stop::Usage(format!("the workspace could not be read: {error}")))?
-            .map_err(|error| Stop::Usage(format!("{} cannot be read: {error}", self.task.root.display())))?;
+        let snapshot = self.take(documents).await?;
         let options = &self.ports.options;
         let target = self.task.target.as_ref().map(|target| target.path.as_str());
-        if let Some(path) = target {
+        // What was proposed already is held against the texts itself.
+        if let Some(path) = target.filter(|_| self.task.given.is_none()) {
             let creates = matches!(self.task.action, Action::Plan | Action::Generate);
             match snapshot.text(path) {
                 Err(crate::workspace::TextError::Missing(_)) if creates => {}
                 Err(error) => return Err(Stop::Usage(error.to_string())),
                 Ok(_) => {}
+            }
+            if matches!(self.task.action, Action::Fix | Action::Generate | Action::Tests) {
+                snapshot.may_edit(path).map_err(|error| Stop::Usage(error.to_string()))?;
             }
         }
         let language =
@@ -367,7 +404,9 @@ impl<'a> Work<'a> {
     /// Where the project has no tests, the proposal's own decide, if it brings any.
     fn choose_generated(&mut self, changes: &[FileChange]) {
         let has_tests = self.check.as_ref().is_some_and(|check| check.source != CheckSource::Run);
-        if has_tests || !matches!(self.task.action, Action::Generate | Action::Tests) {
+        let brings =
+            matches!(self.task.action, Action::Generate | Action::Tests) || self.task.given.is_some();
+        if has_tests || !brings {
             return;
         }
         let proposed = self.with(changes);

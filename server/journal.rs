@@ -17,6 +17,7 @@ mod team;
 mod telemetry;
 mod witness;
 
+pub use claim::Claim;
 pub use files::Files;
 pub use keep::{Decision, Journal, again};
 pub use line::hide;
@@ -56,7 +57,7 @@ pub struct Row {
     pub message: String,
     /// Its server was gone before it ended.
     pub interrupted: bool,
-    /// What became of its proposal: `applied`, `discarded` or `stale`.
+    /// What became of its proposal: `applied`, `discarded`, `stale`, or `rebased` until that is known.
     pub decision: Option<String>,
     /// When its edits were applied.
     pub applied: Option<u64>,

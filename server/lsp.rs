@@ -4,6 +4,7 @@
 //! the client, a model, a container or a disk.
 
 mod actions;
+mod apply;
 mod away;
 mod capabilities;
 mod commands;

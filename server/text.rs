@@ -157,6 +157,14 @@ pub fn sha256(bytes: &[u8]) -> String {
     })
 }
 
+/// The whole lines that a span of `text` touches, with the line before and the one after.
+pub fn around(text: &str, span: Span) -> &str {
+    const BREAK: char = '\n';
+    let start = text[..span.start].rmatch_indices(BREAK).nth(1).map_or(0, |(at, _)| at + 1);
+    let end = text[span.end..].match_indices(BREAK).nth(1).map_or(text.len(), |(at, _)| span.end + at + 1);
+    &text[start..end]
+}
+
 /// Where the first line of `text` ends, its ending included; `None` for an empty text.
 fn line_end(text: &str) -> Option<usize> {
     match text.find(['\n', '\r']) {

@@ -67,6 +67,21 @@ impl Documents {
     }
 }
 
+/// The open buffers, as they were when a task began and as they are now.
+#[derive(Clone)]
+pub struct Buffers {
+    pub then: Documents,
+    pub now: Arc<dyn Fn() -> Documents + Send + Sync>,
+}
+
+impl From<Documents> for Buffers {
+    /// Buffers that stay as they are.
+    fn from(then: Documents) -> Self {
+        let now = then.clone();
+        Self { then, now: Arc::new(move || now.clone()) }
+    }
+}
+
 /// A text that stands for a file: an open buffer's, or a proposal's.
 #[derive(Clone, Debug)]
 struct Top {
@@ -127,8 +142,10 @@ pub enum TextError {
     Excluded(String),
     #[error("{0} is outside the workspace; only files below the workspace folder can be read or edited")]
     Outside(String),
-    #[error("{0} is a symbolic link; name the file it points to")]
+    #[error("{0} is a symbolic link, or behind one; name the file it points to")]
     Link(String),
+    #[error("{0} is a folder, a pipe or a device; name a file")]
+    NotFile(String),
     #[error("{0} changed on disk after the task began; start the task again")]
     Changed(String),
 }
@@ -144,12 +161,14 @@ impl Snapshot {
         let listing = listing::of(&root, exclude)?;
         let mut top = BTreeMap::new();
         for (key, document) in documents.iter() {
-            // Below a linked folder the editor's path is not the one the root resolves to.
+            // Below a linked folder the editor's path is not the one the root resolves to. What is a link itself
+            // may show any file on this machine.
             let key = Path::new(key);
             let resolved = || {
                 key.parent()?.canonicalize().ok().zip(key.file_name()).map(|(folder, name)| folder.join(name))
             };
-            let path = relative(&root, key).or_else(|| relative(&root, &resolved()?));
+            let path = relative(&root, key).filter(|path| !is_linked(&root, path));
+            let path = path.or_else(|| relative(&root, &resolved()?).filter(|path| !is_linked(&root, path)));
             let Some(path) = path else { continue };
             if listing.access(&root, &path) == Access::Open {
                 let text = document.text.to_string().into();
@@ -219,7 +238,7 @@ impl Snapshot {
     }
 
     fn read_text(&self, path: &str) -> Result<Arc<str>, TextError> {
-        self.may_edit(path)?;
+        self.may_read(path)?;
         match self.load(path, MAX_TEXT_BYTES) {
             Ok(loaded) if !loaded.newer => as_text(path, loaded.bytes),
             Err(Some(bytes)) => Err(TextError::TooLarge { path: path.into(), bytes }),
@@ -251,7 +270,8 @@ impl Snapshot {
     fn why_missing(&self, path: &str) -> TextError {
         match self.root.join(path).symlink_metadata() {
             _ if self.top.contains_key(path) => TextError::Missing(path.into()),
-            Ok(metadata) if metadata.is_symlink() => TextError::Link(path.into()),
+            Ok(_) if is_linked(&self.root, path) => TextError::Link(path.into()),
+            Ok(metadata) if !metadata.is_file() => TextError::NotFile(path.into()),
             _ if self.listing.access(&self.root, path) != Access::Open => TextError::Excluded(path.into()),
             Ok(metadata) if metadata.is_file() && self.is_newer(&metadata) => TextError::Changed(path.into()),
             Ok(_) => TextError::Excluded(path.into()),
@@ -259,21 +279,26 @@ impl Snapshot {
         }
     }
 
-    /// Whether an edit may write to `path` (relative, already normalised): inside the root after resolving
-    /// links, and not closed by the rules.
+    /// Whether `path` (relative, already normalised) may be edited: inside the root after resolving links, and not
+    /// closed by the rules. What is on disk must be text also where a buffer stands over it: a check sees the buffer
+    /// as UTF-8, which would then be another program than the one that is saved.
     pub fn may_edit(&self, path: &str) -> Result<(), TextError> {
+        self.may_read(path)?;
+        match read_file(&self.root.join(path)) {
+            Ok(Some(bytes)) => as_text(path, bytes).map(drop),
+            Ok(None) => Ok(()),
+            Err(_) => Err(TextError::NotFile(path.into())),
+        }
+    }
+
+    fn may_read(&self, path: &str) -> Result<(), TextError> {
         if self.listing.access(&self.root, path) != Access::Open {
             return Err(TextError::Excluded(path.into()));
         }
-        let mut full = self.root.clone();
-        for part in Path::new(path).components() {
-            let Component::Normal(part) = part else { return Err(TextError::Outside(path.into())) };
-            full.push(part);
-            if full.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
-                return Err(TextError::Link(path.into()));
-            }
+        if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(TextError::Outside(path.into()));
         }
-        Ok(())
+        if is_linked(&self.root, path) { Err(TextError::Link(path.into())) } else { Ok(()) }
     }
 
     /// Paths below the root that a program must not see when it sees the root itself.
@@ -337,9 +362,40 @@ struct Loaded {
     newer: bool,
 }
 
+/// Whether a path below `root` is a link or leads through one.
+fn is_linked(root: &Path, path: &str) -> bool {
+    let mut full = root.to_owned();
+    Path::new(path).components().any(|part| {
+        full.push(part);
+        full.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink())
+    })
+}
+
+/// What is in a file; `None`: there is none. Blocks on the disk, but not on a pipe.
+///
+/// # Errors
+/// When it cannot be read, or is a link, a folder, a pipe or a device.
+pub fn read_file(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    use std::io::ErrorKind::{InvalidInput, NotADirectory, NotFound};
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_file() => std::fs::read(path).map(Some),
+        Ok(_) => Err(std::io::Error::new(InvalidInput, "it is a link, a folder, a pipe or a device")),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether its owner has made a file read-only. An edit replaces the file, which its mode alone would not keep us from.
+pub fn is_read_only(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().readonly())
+}
+
 fn as_text(path: &str, bytes: Vec<u8>) -> Result<Arc<str>, TextError> {
     if bytes.len() as u64 > MAX_TEXT_BYTES {
         return Err(TextError::TooLarge { path: path.into(), bytes: bytes.len() as u64 });
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(TextError::NotUtf8(path.into()));
     }
     if bytes.contains(&0) {
         return Err(TextError::Binary(path.into()));

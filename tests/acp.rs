@@ -280,8 +280,8 @@ async fn unsaved_text_counts() {
     client.leave().await;
 }
 
-#[tokio::test]
-async fn what_was_typed_meanwhile_stays() {
+/// Types `text` while the question is open, and says yes.
+async fn typing_meanwhile(text: &str) -> Client {
     let mut client = Client::start(&answering().await, false, able()).await;
     let params = client.words("make it one in ");
     let id = client.post("session/prompt", params).await;
@@ -292,11 +292,21 @@ async fn what_was_typed_meanwhile_stays() {
         }
         client.hear(message).await;
     };
-    client.buffer = "typed\n".into();
+    client.buffer = text.into();
     client.hear(question).await;
     client.answer(id).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn what_was_typed_meanwhile_stays() {
+    let client = typing_meanwhile("typed\n").await;
     assert_eq!(client.buffer, "typed\n");
-    assert!(client.said().contains("a.py has changed since"), "{}", client.said());
+    assert!(client.said().contains("a.py has changed where it was to be edited"), "{}", client.said());
+    client.leave().await;
+    let client = typing_meanwhile(&format!("# typed\n{BEFORE}")).await;
+    assert_eq!(client.buffer, format!("# typed\n{AFTER}"));
+    assert!(client.said().contains("\n\nApplied."), "{}", client.said());
     client.leave().await;
 }
 

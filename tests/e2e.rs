@@ -1,5 +1,6 @@
 //! The real program from end to end: real files, a real Docker engine, a scripted model over real HTTP.
 
+mod answers;
 mod bad_input;
 mod cheats;
 mod commands;
@@ -10,6 +11,7 @@ mod generate;
 mod humaneval;
 mod interrupt;
 mod models;
+mod moved;
 mod nvim;
 mod privacy;
 mod refusals;

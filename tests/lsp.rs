@@ -1,6 +1,8 @@
 //! The language server from outside: the wire, the order of things, commands, delivery (CONTRACT §3).
 
+mod answers;
 mod liveness;
+mod moved;
 mod newer;
 mod plans;
 mod servers;
@@ -324,8 +326,21 @@ async fn what_the_client_says_is_not_believed() {
     editor.quit().await;
 }
 
+/// The task goes on, to hold its proposal against the texts as they are now.
+async fn rechecks(editor: &mut Editor) {
+    let create = editor.expect("window/workDoneProgress/create").await;
+    editor.reply(&create, Value::Null).await;
+}
+
 async fn is_stale(editor: &mut Editor, question: &Value, why: &str) {
     editor.reply(question, json!({"title": "Apply"})).await;
+    told_stale(editor, why).await;
+}
+
+/// The text has changed, which is looked at once more before it is said.
+async fn goes_stale(editor: &mut Editor, question: &Value, why: &str) {
+    editor.reply(question, json!({"title": "Apply"})).await;
+    rechecks(editor).await;
     told_stale(editor, why).await;
 }
 
@@ -342,9 +357,8 @@ async fn a_buffer_that_moved_on_is_left_alone() {
     let mut editor = generating(EDIT).await;
     let (_, question) = propose(&mut editor).await;
     editor.change("a.py", 2, "x").await;
-    editor.change("a.py", 3, BEFORE).await;
     assert!(!editor.titles("a.py", 0).await.iter().any(|title| title.starts_with("Apply")));
-    is_stale(&mut editor, &question, "a.py has changed in the editor").await;
+    is_stale(&mut editor, &question, "a.py has changed where it was to be edited").await;
     editor.quit().await;
 }
 
@@ -354,7 +368,7 @@ async fn a_file_that_changed_on_disk_is_left_alone() {
     let (_, question) = propose(&mut editor).await;
     editor.notify("textDocument/didClose", json!({"textDocument": {"uri": editor.uri("a.py")}})).await;
     std::fs::write(editor.workspace().join("a.py"), "x").unwrap();
-    is_stale(&mut editor, &question, "a.py has changed on disk").await;
+    is_stale(&mut editor, &question, "a.py has changed where it was to be edited").await;
     editor.quit().await;
 }
 
@@ -362,16 +376,18 @@ async fn a_file_that_changed_on_disk_is_left_alone() {
 async fn a_stale_task_runs_again_on_request() {
     let mut editor = generating(EDIT).await;
     let (_, question) = propose(&mut editor).await;
-    editor.change("a.py", 2, &format!("# new\n{BEFORE}")).await;
+    editor.change("a.py", 2, &BEFORE.replace('2', "0")).await;
     editor.reply(&question, json!({"title": "Apply"})).await;
+    rechecks(&mut editor).await;
     let told = editor.expect("window/showMessageRequest").await;
+    editor.change("a.py", 3, BEFORE).await;
     editor.reply(&told, json!({"title": "Run again"})).await;
     let create = editor.expect("window/workDoneProgress/create").await;
     editor.reply(&create, Value::Null).await;
     let question = editor.expect("window/showMessageRequest").await;
     editor.reply(&question, json!({"title": "Apply"})).await;
     let apply = editor.expect("workspace/applyEdit").await;
-    assert_eq!(apply["params"]["edit"]["documentChanges"][0]["textDocument"]["version"], 2);
+    assert_eq!(apply["params"]["edit"]["documentChanges"][0]["textDocument"]["version"], 3);
     editor.reply(&apply, json!({"applied": false, "failureReason": "no"})).await;
     let told = editor.expect("window/showMessage").await;
     assert!(told["params"]["message"].as_str().unwrap().contains("refused the edit: no"), "{told}");

@@ -151,6 +151,47 @@ impl Workspace {
     }
 }
 
+/// Files that no task may edit, and what the refusal says.
+pub const ODD_FILES: [(&str, &str); 12] = [
+    ("missing.py", "does not exist"),
+    ("folder", "is a folder, a pipe or a device"),
+    ("pipe.py", "is a folder, a pipe or a device"),
+    ("inside.py", "is a symbolic link"),
+    ("outside.py", "is a symbolic link"),
+    ("device.py", "is a symbolic link"),
+    ("dangling.py", "is a symbolic link"),
+    ("linked/real.py", "is a symbolic link, or behind one"),
+    ("latin1.py", "is not UTF-8"),
+    ("utf16.py", "is not UTF-8"),
+    ("binary.py", "is a binary file"),
+    ("big.py", "files over 2097152 bytes"),
+];
+
+/// Lays out [`ODD_FILES`].
+#[cfg(unix)]
+pub fn odd_files(root: &Path) {
+    use std::os::unix::fs::symlink;
+    let write = |path: &str, bytes: &[u8]| std::fs::write(root.join(path), bytes).expect("it can be written");
+    std::fs::create_dir_all(root.join("folder")).expect("a folder can be made");
+    write("folder/real.py", b"x = 1\n");
+    let made = Command::new("mkfifo").arg(root.join("pipe.py")).status();
+    assert!(made.is_ok_and(|status| status.success()), "no pipe could be made");
+    let links = [
+        ("folder/real.py", "inside.py"),
+        ("/etc/passwd", "outside.py"),
+        ("/dev/zero", "device.py"),
+        ("nowhere.py", "dangling.py"),
+        ("folder", "linked"),
+    ];
+    for (to, from) in links {
+        symlink(to, root.join(from)).expect("a link can be made");
+    }
+    write("latin1.py", b"# -*- coding: latin-1 -*-\nx = '\xe9'\n");
+    write("utf16.py", b"\xff\xfex\0=\x001\0\n\0");
+    write("binary.py", b"\x7fELF\0\0");
+    write("big.py", "x = 1\n".repeat(400_000).as_bytes());
+}
+
 /// Every file below a folder, by relative path.
 pub fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();

@@ -2,16 +2,20 @@
 
 use super::Turn;
 use crate::agent::patch::FileChange;
-use crate::agent::task::Report;
-use crate::journal::{Decision, Journal};
+use crate::agent::task::{Report, Stop, Task, read_only};
+use crate::journal::{Claim, Decision, Journal};
 use crate::verdict::Level;
+use crate::workspace::{Documents, is_read_only, read_file};
 use agent_client_protocol::v1::schema::{
     Diff, SessionUpdate, ToolCall, ToolCallContent, ToolCallId, ToolCallLocation, ToolCallStatus,
     ToolCallUpdate, ToolCallUpdateFields, ToolKind, WriteTextFileRequest,
 };
 use std::path::PathBuf;
+use std::sync::Arc;
 
 const CALL: &str = "proposal";
+/// How often files that keep changing are looked at.
+const TRIES: u32 = 4;
 
 /// What became of a proposal.
 struct Ended {
@@ -25,14 +29,15 @@ struct Ended {
 
 impl Turn {
     /// Shows the edits, asks, and has the client write them. What became of them is written down.
-    pub(super) async fn offer(&self, report: &Report, journal: &Journal) {
-        let changes: Vec<&FileChange> = report.proposal.changes.iter().map(|change| &change.file).collect();
+    pub(super) async fn offer(&self, task: &Task, mut report: Report, journal: &Journal) {
+        let changes = changes(&report);
         self.show(&changes);
-        let failing = report.verdict.as_ref().is_some_and(|verdict| verdict.level == Level::Failing);
         let call = ToolCallUpdate::new(CALL, ToolCallUpdateFields::new());
         let refused = |why: &str| Ended { decision: None, written: 0, why: Some(why.to_owned()) };
         let mut claim = None;
-        let ended = if failing {
+        let ended = if let Some(stop) = &report.stop {
+            refused(&stop.to_string())
+        } else if report.level() == Some(Level::Failing) {
             refused("the proposal fails its check, so it is not offered")
         } else if !self.front.client().fs.write_text_file {
             refused("this client takes no edits from an agent; the diff is above")
@@ -45,14 +50,7 @@ impl Turn {
             let decision = (!self.cancel.is_cancelled()).then_some(Decision::Discarded);
             Ended { decision, ..refused("discarded") }
         } else {
-            match journal.claim(&self.root).await {
-                Ok(turn) => {
-                    // Kept until it is written down that the edits are there.
-                    claim = Some(turn);
-                    self.write(&changes, report, journal).await
-                }
-                Err(why) => refused(&why),
-            }
+            self.apply(task, &mut report, journal, &mut claim).await
         };
         let status = if ended.why.is_none() { ToolCallStatus::Completed } else { ToolCallStatus::Failed };
         let fields = ToolCallUpdateFields::new().status(status);
@@ -62,7 +60,6 @@ impl Turn {
             Some(why) => self.say(&format!("\n\nNot applied: {why}.")),
         }
         if let Some(decision) = ended.decision {
-            let mut report = report.clone();
             if decision == Decision::Applied {
                 report.edits.truncate(ended.written);
             }
@@ -88,17 +85,54 @@ impl Turn {
         self.tell(SessionUpdate::ToolCall(call));
     }
 
-    /// All files or, where one is no longer what the edits were made for, none.
-    async fn write(&self, changes: &[&FileChange], report: &Report, journal: &Journal) -> Ended {
-        let stale = |why: String| Ended { decision: Some(Decision::Stale), written: 0, why: Some(why) };
-        if let Some(why) = journal.overtaken(&self.root, report).await {
-            return stale(format!("{why}; ask again"));
-        }
-        for change in changes {
-            if self.present(change).await != change.before {
-                return stale(format!("{} has changed since; ask again", change.path));
+    /// All files or none. Where one has changed elsewhere, the edits are carried over and checked again first. The
+    /// `claim` is to be kept until it is written down that the edits are there.
+    async fn apply(
+        &self,
+        task: &Task,
+        report: &mut Report,
+        journal: &Journal,
+        claim: &mut Option<Claim>,
+    ) -> Ended {
+        let refused = |decision, why: String| Ended { decision, written: 0, why: Some(why) };
+        for _ in 0..TRIES {
+            *claim = match journal.claim(&self.root).await {
+                Ok(turn) => Some(turn),
+                Err(why) => return refused(None, why),
+            };
+            if let Some(why) = journal.overtaken(&self.root, report).await {
+                return refused(Some(Decision::Stale), format!("{why}; ask again"));
+            }
+            let (mut documents, mut same) = (Documents::default(), true);
+            for change in changes(report) {
+                if is_read_only(&self.root.join(&change.path)) {
+                    return refused(None, read_only(&change.path));
+                }
+                let text = self.present(change).await;
+                same &= text == change.before;
+                if let Some(text) = text {
+                    self.put(&mut documents, &change.path, &text);
+                }
+            }
+            if same {
+                return self.write(&changes(report)).await;
+            }
+            *claim = None;
+            if let Err(why) = journal.decided(report, Decision::Rebased).await {
+                self.think(&format!("Warning: not written down: {why}\n"));
+            }
+            let seen = report.level().unwrap_or(Level::Unverified);
+            let task = Task { given: Some(Arc::new(report.clone())), ..task.clone() };
+            *report = Box::pin(self.run(task, documents)).await.0;
+            if !report.is_as_good(seen) {
+                let stale = matches!(report.stop, Some(Stop::Stale(_))).then_some(Decision::Stale);
+                return refused(stale, report.summary());
             }
         }
+        refused(Some(Decision::Stale), "the files keep changing; ask again".into())
+    }
+
+    async fn write(&self, changes: &[&FileChange]) -> Ended {
         for (written, change) in changes.iter().enumerate() {
             let content = change.after.clone().unwrap_or_default();
             let path = self.root.join(&change.path);
@@ -130,7 +164,14 @@ impl Turn {
             // A client may give an empty text for a file that does not exist.
             Some(text) if text.is_empty() && change.before.is_none() => None,
             Some(text) => Some(text),
-            None => tokio::fs::read(path).await.ok().and_then(|bytes| String::from_utf8(bytes).ok()),
+            None => {
+                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+                read.ok()?.ok()?.and_then(|bytes| String::from_utf8(bytes).ok())
+            }
         }
     }
+}
+
+fn changes(report: &Report) -> Vec<&FileChange> {
+    report.proposal.changes.iter().map(|change| &change.file).collect()
 }

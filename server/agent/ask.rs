@@ -3,7 +3,7 @@
 use super::budget::{self, Tally};
 use super::mask::Masks;
 use super::task::{Asked, Stop};
-use super::{AgentOptions, EXCERPT_BYTES, Work, context, patch, role};
+use super::{AgentOptions, EXCERPT_BYTES, Work, context, patch, role, with_panics};
 use crate::event::{Finding, Kind, Note};
 use crate::model::{Agent, Call, Finish, Heard, Message, Reply, Usage, price};
 use crate::workspace::{Snapshot, TextError};
@@ -159,11 +159,7 @@ impl Work<'_> {
         let is_first = self.names.get().is_none();
         let gathered =
             tokio::task::spawn_blocking(move || context::gather(&snapshot, &task, &clues, &names, tokens));
-        let context = gathered.await.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The server is about to end.
-            Err(_) => context::Context::default(),
-        });
+        let context = with_panics(gathered.await).unwrap_or_default();
         if let Some(index) = self.names.get().filter(|index| is_first && index.unread > 0) {
             let (read, all) = (index.files.len(), index.files.len() + index.unread);
             self.note(
@@ -186,10 +182,7 @@ impl Work<'_> {
         }
         let (text, masks, snapshot) = (reply.text.clone(), self.masks().clone(), self.snapshot().clone());
         let read = tokio::task::spawn_blocking(move || edits(&text, &masks, &snapshot)).await;
-        read.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err("the server is about to end".into()),
-        })
+        with_panics(read).unwrap_or_else(|| Err("the server is about to end".into()))
     }
 }
 

@@ -11,6 +11,7 @@ use super::task::Stop;
 use super::{Work, role};
 use crate::event::{Action, Note, Stage};
 use crate::model::Agent;
+use crate::sandbox::SandboxError;
 use crate::syntax;
 use crate::verdict::CheckSource;
 
@@ -31,6 +32,10 @@ impl Work<'_> {
 
     /// Asks for tests; the question does not show the proposal.
     pub(super) async fn test(&mut self) -> Result<Seen, Stop> {
+        // Tests that nothing can run are not worth a call.
+        if let Err(error @ SandboxError::Unavailable { .. }) = self.ports.sandbox.probe().await {
+            return Ok(self.cannot_check(&error));
+        }
         self.note(Note::Info, "Coder writing tests without sight of the proposal...".into());
         match self.write_tests().await {
             Ok(anew) => Ok(Seen::Tested { anew }),

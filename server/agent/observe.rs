@@ -52,7 +52,7 @@ impl Work<'_> {
         }
     }
 
-    fn cannot_check(&mut self, error: &SandboxError) -> Seen {
+    pub(super) fn cannot_check(&mut self, error: &SandboxError) -> Seen {
         self.note(Note::Warning, format!("nothing can be verified: {error}"));
         self.unchecked = Some(error.to_string());
         self.no_sandbox = true;

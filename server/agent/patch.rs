@@ -4,6 +4,7 @@
 //! refused block refuses the answer (CONTRACT §6).
 
 mod elision;
+mod markers;
 mod parse;
 mod path;
 mod place;
@@ -138,6 +139,7 @@ impl Draft<'_> {
         if after.contains('\0') {
             return Err(Refusal::Binary { path: path.to_owned() });
         }
+        markers::check(path, before.unwrap_or_default(), &after, self.whole.is_some())?;
         elision::check(path, before.unwrap_or_default(), &after)?;
         if let Some(line) = syntax::new_error(path, before.unwrap_or_default(), &after) {
             let text = lines(&after).nth(line - 1).unwrap_or_default().trim().chars().take(120).collect();

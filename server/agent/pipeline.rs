@@ -4,7 +4,7 @@
 //! knows nothing of the failed attempts. An answer without a usable edit is asked for once more. A proposal that
 //! was already seen is never checked again, and a failure that was already seen is not repaired again: both start
 //! over at once. So every task ends. Where no test shows what a proposal is worth, tests are asked for once, by a
-//! question that does not show the proposal.
+//! question that does not show the proposal. Before it is offered, a proposal is held against the texts as they are now.
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,8 @@ pub enum Step {
     Test,
     /// Run the check on the proposal and compare.
     Judge,
+    /// Look whether the texts are still those that the proposal was made for.
+    Compare,
     End(End),
 }
 
@@ -96,7 +98,14 @@ pub enum Seen {
         level: Level,
         failure: String,
     },
+    /// The texts are those that the proposal was made for.
+    Still,
+    /// They have changed elsewhere, and the proposal was carried over to them: what was seen before says nothing.
+    Moved,
 }
+
+/// A proposal is carried over so often at most to texts that keep changing.
+const MOVES: u32 = 3;
 
 /// The state of one task.
 #[derive(Debug)]
@@ -112,6 +121,10 @@ pub struct Run {
     /// Tests may be asked for.
     may_test: bool,
     fresh: bool,
+    /// How often the texts were looked at again.
+    compared: u32,
+    /// The proposal is not the model's answer to this text, so it is judged and not repaired.
+    moved: bool,
     /// Proposals so far, the current one included.
     attempt: u32,
     images: HashSet<String>,
@@ -130,6 +143,8 @@ impl Run {
             asked_again: false,
             may_test: matches!(action, Action::Fix | Action::Generate),
             fresh: false,
+            compared: 0,
+            moved: false,
             attempt: 0,
             images: HashSet::new(),
             failures: HashSet::new(),
@@ -140,6 +155,12 @@ impl Run {
     #[must_use]
     pub fn following(self, planned: bool) -> Self {
         Self { planned, ..self }
+    }
+
+    /// There were so many proposals already.
+    #[must_use]
+    pub fn after(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
     }
 
     /// Proposals so far.
@@ -174,7 +195,7 @@ impl Run {
                 self.unchecked = true;
                 match self.action {
                     Action::Run => Step::End(End::Answered),
-                    _ if self.attempt > 0 => Step::End(End::Proposed),
+                    _ if self.attempt > 0 => self.offer(),
                     _ => self.propose(Why::First),
                 }
             }
@@ -185,13 +206,20 @@ impl Run {
                 }
                 self.decide()
             }
+            Seen::Refused(_) if self.asked_again && self.attempt > 0 => self.offer(),
             Seen::Refused(why) if self.asked_again => Step::End(End::NoEdit(why)),
             Seen::Refused(why) => {
                 self.asked_again = true;
                 self.propose(Why::Refused(why))
             }
             Seen::Judged { level: Level::Failing, failure } => self.after_failure(failure),
-            Seen::Judged { .. } => Step::End(End::Proposed),
+            Seen::Judged { .. } => self.offer(),
+            Seen::Still => Step::End(End::Proposed),
+            Seen::Moved => {
+                (self.observed, self.unchecked, self.moved) = (false, false, true);
+                self.attempt = self.attempt.max(1);
+                Step::Observe
+            }
         }
     }
 
@@ -210,16 +238,16 @@ impl Run {
         self.asked_again = false;
         if !self.images.insert(image) {
             // The same text again would fail the same way.
-            return if self.fresh { Step::End(End::Proposed) } else { self.start_over() };
+            return if self.fresh { self.offer() } else { self.start_over() };
         }
         self.attempt += 1;
         if !tested && std::mem::take(&mut self.may_test) { Step::Test } else { self.decide() }
     }
 
     /// What a proposal is followed by.
-    fn decide(&self) -> Step {
+    fn decide(&mut self) -> Step {
         match () {
-            () if self.unchecked => Step::End(End::Proposed),
+            () if self.unchecked => self.offer(),
             () if self.observed => Step::Judge,
             () => Step::Observe,
         }
@@ -227,13 +255,19 @@ impl Run {
 
     fn after_failure(&mut self, failure: String) -> Step {
         let is_new = self.failures.insert(failure);
-        if self.fresh {
-            Step::End(End::Proposed)
+        if self.fresh || self.moved {
+            self.offer()
         } else if is_new && self.attempt <= self.repair_rounds {
             self.propose(Why::Repair)
         } else {
             self.start_over()
         }
+    }
+
+    /// The best proposal stands, if the texts do.
+    fn offer(&mut self) -> Step {
+        self.compared += 1;
+        if self.compared > MOVES { Step::End(End::Proposed) } else { Step::Compare }
     }
 
     fn start_over(&mut self) -> Step {

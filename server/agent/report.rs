@@ -36,6 +36,28 @@ impl Report {
         }
     }
 
+    /// This report as what came next after an `earlier` one of the same task. Where the texts had not `moved`, all that
+    /// was said of them holds.
+    fn following(self, earlier: &Report, moved: bool) -> Self {
+        let earlier = earlier.clone();
+        if !moved && self.stop.is_none() {
+            return Self { edits: self.edits, proposal: self.proposal, ..earlier };
+        }
+        let known = earlier.history.len() as u32;
+        let checked = self.history.into_iter().map(|round| Round { attempt: known + round.attempt, ..round });
+        Self {
+            plan: earlier.plan,
+            text: earlier.text,
+            rounds: earlier.rounds,
+            usage: earlier.usage,
+            duration_ms: earlier.duration_ms + self.duration_ms,
+            overhead_ms: earlier.overhead_ms + self.overhead_ms,
+            history: earlier.history.into_iter().chain(checked).collect(),
+            asked: earlier.asked,
+            ..self
+        }
+    }
+
     /// The last event of the task.
     pub fn ended(&self) -> Kind {
         Kind::Ended {
@@ -75,7 +97,9 @@ impl Work<'_> {
         if level.is_some_and(|level| level <= Level::Failing)
             && let Some(snapshot) = &self.snapshot
         {
-            let shown = best(&self.attempts).map(|attempt| &attempt.shown).or(self.before.as_ref());
+            let shown = best(&self.attempts[self.stands_from..])
+                .map(|attempt| &attempt.shown)
+                .or(self.before.as_ref());
             self.findings.extend(shown.map(|shown| shown.findings(snapshot)).unwrap_or_default());
         }
         let phase = match &stop {
@@ -85,7 +109,7 @@ impl Work<'_> {
             None => Phase::Complete,
         };
         let elapsed = self.began.elapsed();
-        Report {
+        let report = Report {
             task: self.task.id.clone(),
             action: self.task.action,
             phase,
@@ -112,7 +136,23 @@ impl Work<'_> {
                     .collect(),
             },
             stop,
+        };
+        match &self.task.given {
+            Some(earlier) => report.following(earlier, self.moved),
+            None => report,
         }
+    }
+
+    /// The best attempt on the texts as they are: its verdict and its edits.
+    pub(super) fn chosen(&self) -> Option<(Verdict, Vec<FileChange>)> {
+        let attempt = best(&self.attempts[self.stands_from..])?;
+        let mut changes = attempt.changes.clone();
+        if let (Some(_), Some(blind)) = (&attempt.without, &self.blind) {
+            changes.retain(|change| blind.files.iter().all(|test| test.path != change.path));
+        }
+        let mut verdict = attempt.stands().clone();
+        verdict.rounds = self.run.attempt();
+        Some((verdict, changes))
     }
 
     /// The verdict, the edits that stand, and why the task ended early.
@@ -122,7 +162,8 @@ impl Work<'_> {
             matches!(self.task.action, Action::Generate | Action::Fix | Action::Tests | Action::Run);
         let unverified = |reason: &str| asks_for_edits.then(|| Verdict::unverified(reason, limits.clone()));
         match ended {
-            Err(stop) => (unverified(&stop.to_string()), Vec::new(), Some(stop)),
+            // Edits that do not fit any more are shown all the same: they were paid for.
+            Err(stop) => (unverified(&stop.to_string()), std::mem::take(&mut self.carried), Some(stop)),
             Ok(End::NoPlan(why)) => (
                 None,
                 Vec::new(),
@@ -141,16 +182,8 @@ impl Work<'_> {
                 verdict.reason = format!("the model gave no usable edit: {why}");
                 (Some(verdict), Vec::new(), None)
             }
-            Ok(End::NoEdit(_) | End::Proposed) => match best(&self.attempts) {
-                Some(attempt) => {
-                    let mut changes = attempt.changes.clone();
-                    if let (Some(_), Some(blind)) = (&attempt.without, &self.blind) {
-                        changes.retain(|change| blind.files.iter().all(|test| test.path != change.path));
-                    }
-                    let mut verdict = attempt.stands().clone();
-                    verdict.rounds = self.run.attempt();
-                    (Some(verdict), changes, None)
-                }
+            Ok(End::NoEdit(_) | End::Proposed) => match self.chosen() {
+                Some((verdict, changes)) => (Some(verdict), changes, None),
                 None => {
                     let mut verdict = self.stands(limits);
                     verdict.rounds = self.run.attempt();

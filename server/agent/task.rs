@@ -7,6 +7,7 @@ use crate::verdict::{Level, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// One run of an action on one workspace.
 #[derive(Clone, Debug)]
@@ -35,6 +36,9 @@ pub struct Task {
     pub usd: Option<f64>,
     /// Further files that it is about, relative to the root; they need not exist.
     pub files: Vec<String>,
+    /// What came of it already: its proposal is carried over to the texts as they are now and checked again. No model
+    /// is asked.
+    pub given: Option<Arc<Report>>,
 }
 
 impl Task {
@@ -53,6 +57,7 @@ impl Task {
             plan: None,
             usd: None,
             files: Vec::new(),
+            given: None,
         }
     }
 
@@ -60,7 +65,7 @@ impl Task {
     #[must_use]
     pub fn anew(self) -> Self {
         let Self { id, nonce, .. } = Self::new(self.action, self.root.clone());
-        Self { id, nonce, ..self }
+        Self { id, nonce, given: None, ..self }
     }
 
     /// One line for people, e.g. `fix src/gcd.py:12`.
@@ -164,6 +169,11 @@ impl State {
 #[derive(Clone, Debug, Default)]
 pub struct Proposal {
     pub changes: Vec<Change>,
+}
+
+/// Why a file that is read-only is not edited, and what to do.
+pub fn read_only(path: &str) -> String {
+    format!("{path} is read-only; make it writable (`chmod u+w {path}`) and apply again")
 }
 
 /// One file of a proposal.

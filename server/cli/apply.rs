@@ -1,7 +1,8 @@
 //! Writes a proposal to the files, all or none. For the command line alone: with an editor attached the editor writes.
 
 use super::complain;
-use crate::agent::task::{Change, Proposal, Stop};
+use crate::agent::task::{Change, Proposal, Stop, read_only};
+use crate::workspace::{is_read_only, read_file};
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -48,11 +49,12 @@ fn confirm(changes: &[Change]) -> Result<(), Stop> {
 }
 
 fn unchanged(root: &Path, change: &Change) -> Result<(), Stop> {
-    let now = match fs::read(root.join(&change.file.path)) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Stop::Usage(format!("{}: {error}", change.file.path))),
-    };
+    let place = root.join(&change.file.path);
+    let now = read_file(&place)
+        .map_err(|error| Stop::Stale(format!("{}: {error}; nothing was written", change.file.path)))?;
+    if is_read_only(&place) {
+        return Err(Stop::Usage(format!("nothing was written: {}", read_only(&change.file.path))));
+    }
     if now.as_deref() == change.file.before.as_ref().map(String::as_bytes) {
         return Ok(());
     }
@@ -171,6 +173,33 @@ mod tests {
         stage(root, &staged_changes, &mut staged).unwrap();
         assert!(commit(root, &staged_changes, &staged).is_err());
         assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "1");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_read_only_or_no_file_any_more_is_left_alone() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let refused = |paths: [&str; 2]| {
+            let changes = paths.map(|path| change(path, Some("1"), Some("2"))).to_vec();
+            write(root, &Proposal { changes }).unwrap_err()
+        };
+        fs::write(root.join("a"), "1").unwrap();
+        fs::write(root.join("b"), "1").unwrap();
+        fs::set_permissions(root.join("b"), fs::Permissions::from_mode(0o444)).unwrap();
+        let why = refused(["a", "b"]);
+        assert!(matches!(&why, Stop::Usage(why) if why.contains("b is read-only")), "{why:?}");
+        symlink("a", root.join("link")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success());
+        fs::create_dir(root.join("folder")).unwrap();
+        for other in ["link", "pipe", "folder"] {
+            let why = refused(["a", other]);
+            assert!(matches!(&why, Stop::Stale(why) if why.starts_with(other)), "{why:?}");
+        }
+        assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "1");
+        assert_eq!(fs::read_to_string(root.join("b")).unwrap(), "1");
+        assert!(fs::symlink_metadata(root.join("link")).unwrap().is_symlink());
     }
 
     #[cfg(unix)]

@@ -12,7 +12,7 @@ use crate::model::replay::{Recorder, Replay, Transcript};
 use crate::model::{Model, ModelError, Unasked, price};
 use crate::verdict::Level;
 use crate::wiring;
-use crate::workspace::Documents;
+use crate::workspace::{Buffers, Documents};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -156,19 +156,19 @@ pub(super) async fn watch(
             cancel.cancel();
         }
     });
-    let documents = Documents::default();
+    let buffers = Buffers::from(Documents::default());
     let report = match journal {
         Some(journal) => {
             for news in journal.store.news().await {
                 complain(&format!("Warning: {news}"));
             }
-            let report = journal.run(&ports, task, documents, cancel, emit).await;
+            let report = journal.run(&ports, task, buffers, cancel, emit).await;
             if let Some(telemetry) = &journal.telemetry {
                 telemetry.flush().await;
             }
             report
         }
-        None => agent::run(ports.clone(), task, documents, cancel, emit).await,
+        None => agent::run(ports.clone(), task, buffers, cancel, emit).await,
     };
     watcher.abort();
     ports.sandbox.close().await;

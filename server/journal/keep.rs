@@ -9,7 +9,7 @@ use crate::agent::task::{Report, Target, Task};
 use crate::agent::{self, Emit, Ports};
 use crate::event::{Kind, Note};
 use crate::model::redact::redact;
-use crate::workspace::Documents;
+use crate::workspace::Buffers;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +47,8 @@ pub enum Decision {
     Applied,
     Discarded,
     Stale,
+    /// It was to be applied, but the text had changed elsewhere: it is carried over and checked again first.
+    Rebased,
 }
 
 impl Decision {
@@ -55,6 +57,7 @@ impl Decision {
             Self::Applied => "applied",
             Self::Discarded => "discarded",
             Self::Stale => "stale",
+            Self::Rebased => "rebased",
         }
     }
 }
@@ -72,12 +75,14 @@ impl Journal {
         self: &Arc<Self>,
         ports: &Ports,
         task: Task,
-        documents: Documents,
+        buffers: Buffers,
         cancel: CancellationToken,
         emit: Emit,
     ) -> Report {
         let (pen, writer) = self.follow(&task.id, emit.clone());
-        pen.write("begun", json!({"row": row(&task), "asked": asked(&task)}));
+        if task.given.is_none() {
+            pen.write("begun", json!({"row": row(&task), "asked": asked(&task)}));
+        }
         let both: Emit = {
             let (pen, emit) = (pen.clone(), emit.clone());
             Arc::new(move |kind: Kind| {
@@ -96,7 +101,7 @@ impl Journal {
         let id = task.id.clone();
         self.tell_apart(&both);
         let report = tokio::select! {
-            report = Box::pin(agent::run(watched, task, documents, cancel.clone(), both.clone())) => report,
+            report = Box::pin(agent::run(watched, task, buffers, cancel.clone(), both.clone())) => report,
             () = self.heed(&id, &cancel, &both) => unreachable!("it heeds for ever"),
         };
         pen.write("report", json!({"report": &report}));

@@ -5,7 +5,7 @@
 
 use super::capabilities::command;
 use super::from_proto;
-use super::session::{Entry, Offer, Session};
+use super::session::{Entry, Offer, Session, Standing};
 use super::stubs::{self, Spot};
 use super::to_proto::{self, Placed};
 use crate::agent::task::Change;
@@ -68,14 +68,17 @@ fn proposal_items(session: &Session, key: &str) -> Vec<Item> {
         Item::new(title, CodeActionKind::QUICKFIX, command, json!({"task": entry.task.id}))
     };
     let mut items = Vec::new();
-    let standing =
-        |entry: &Entry| entry.offer == Offer::Standing && entry.touches(key) && session.is_fresh(entry);
+    let standing = |entry: &Entry| {
+        entry.offer == Offer::Standing && entry.touches(key) && session.standing(entry) < Standing::Stale
+    };
     if let Some(entry) = session.newest(standing) {
         items.push(match entry.level() {
             Some(Level::Failing) => about("Apply anyway".into(), "apply", entry),
             level => {
                 let verdict = level.map_or("unverified", Level::name);
-                about(format!("Apply: {} ({verdict})", entry.summary()), "apply", entry)
+                let moved =
+                    if session.standing(entry) == Standing::Moved { " before your changes" } else { "" };
+                about(format!("Apply: {} ({verdict}{moved})", entry.summary()), "apply", entry)
             }
         });
         items[0].edit = carried(session, entry);

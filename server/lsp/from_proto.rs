@@ -41,13 +41,19 @@ pub(super) fn given(diagnostic: &Diagnostic) -> Given {
     }
 }
 
-/// The folder that holds a file: the innermost of the workspace's, else the file's own directory.
+/// The folder that holds a file: the innermost of the workspace's. The file's own where the workspace has none, or is
+/// known by another name. `None` for a file outside: what lies around it was not opened to us.
 pub(super) fn root(folders: &[PathBuf], file: &Path) -> Option<PathBuf> {
     let holding = folders.iter().filter(|folder| file.starts_with(folder));
-    holding
-        .max_by_key(|folder| folder.components().count())
-        .cloned()
-        .or_else(|| file.parent().map(Into::into))
+    let innermost = holding.max_by_key(|folder| folder.components().count()).cloned();
+    let own = || {
+        let own = file.parent()?;
+        let real = || own.canonicalize().ok();
+        let holds = |folder: &PathBuf| Some(real()?.starts_with(folder.canonicalize().ok()?));
+        let inside = folders.is_empty() || folders.iter().any(|folder| holds(folder) == Some(true));
+        inside.then(|| own.to_owned())
+    };
+    innermost.or_else(own)
 }
 
 /// The argument of the seven commands that start a task.
@@ -161,8 +167,9 @@ mod tests {
             |file: &str, expect: &str| assert_eq!(root(&folders, Path::new(file)), Some(expect.into()));
         check("/w/a.py", "/w");
         check("/w/in/deep/a.py", "/w/in");
-        check("/w2/a.py", "/w2");
         check("/w/in", "/w/in");
+        assert_eq!(root(&folders, Path::new("/w2/a.py")), None);
+        assert_eq!(root(&[], Path::new("/w2/a.py")), Some("/w2".into()));
     }
 
     #[test]

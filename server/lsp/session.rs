@@ -11,7 +11,7 @@ use super::published::{Edited, Published};
 use super::tasks::Workshop;
 use super::to_proto;
 use crate::agent::patch::Writing;
-use crate::agent::task::{Report, Stop, Task};
+use crate::agent::task::{Change, Report, Stop, Task};
 use crate::config::Inline;
 use crate::dashboard::Dashboard;
 use crate::event::{Action, Phase};
@@ -28,11 +28,15 @@ use std::time::{Instant, SystemTime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_lsp::lsp_types::{ProgressToken, TextDocumentContentChangeEvent};
 
+/// Times that a proposal is carried over before the user is asked again.
+const MOVES: u32 = 3;
 /// Finished tasks that are remembered.
 const FINISHED: usize = 64;
 /// Lines of a task's log that are remembered, and characters of a line.
 const LOG_LINES: usize = 1000;
 const LOG_WIDTH: usize = 2000;
+/// A longer text is not compared while an editor waits for its code actions.
+const COMPARED_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
 pub(super) struct Session {
@@ -58,6 +62,8 @@ pub(super) struct Session {
     pub(super) findings: BTreeMap<String, Published>,
     /// Documents whose check or run failed last.
     pub(super) failing: HashSet<String>,
+    /// Texts that are on their way to the client as edits, by document key; gone once the document had them.
+    pub(super) awaited: HashMap<String, String>,
     /// What was shown about the last edit that was applied, by document key.
     pub(super) proofs: HashMap<String, Proof>,
     /// Given by `opendevagent/setKey`.
@@ -102,9 +108,22 @@ pub(super) struct Entry {
     pub(super) cost_usd: f64,
     pub(super) report: Option<Arc<Report>>,
     pub(super) offer: Offer,
+    /// The user wants it applied, and what they saw of it: it is carried over to a text that has changed elsewhere.
+    pub(super) wanted: Option<Level>,
+    /// How often that was done since it was offered.
+    pub(super) moves: u32,
     /// Cancelled when the task is no longer remembered, with the questions about it that nobody has answered.
     pub(super) remembered: CancellationToken,
     _until_forgotten: DropGuard,
+}
+
+/// How a proposal stands to the texts as they are now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    Fresh,
+    /// They have changed elsewhere: it is carried over and checked again before it is applied.
+    Moved,
+    Stale,
 }
 
 /// What became of a task's proposal.
@@ -124,7 +143,18 @@ impl Session {
         let document = Document { version, language, text: ropey::Rope::from_str(text), uri };
         let key = from_proto::key(&document.uri);
         self.doubted.remove(&key);
-        self.documents.insert(key, document);
+        self.documents.insert(key.clone(), document);
+        self.look_out(&key);
+    }
+
+    /// Notes that a document reads as it was awaited. Done with each change: the user may go on typing before anybody
+    /// else looks.
+    fn look_out(&mut self, key: &str) {
+        let document = self.documents.get(key);
+        let reads = |text: &String| document.is_some_and(|document| document.text == text.as_str());
+        if self.awaited.get(key).is_some_and(reads) {
+            self.awaited.remove(key);
+        }
     }
 
     /// Performs the changes of one `textDocument/didChange`. A document that is not open is left alone. Whether
@@ -156,6 +186,7 @@ impl Session {
                 withdrawn |= published.follow(&Edited::new(change.range, &change.text, moved));
             }
         }
+        self.look_out(key);
         withdrawn
     }
 
@@ -190,6 +221,8 @@ impl Session {
             cost_usd: 0.0,
             report: None,
             offer: Offer::None,
+            wanted: None,
+            moves: 0,
             task,
         };
         self.tasks.insert(entry.task.id.clone(), entry);
@@ -205,16 +238,18 @@ impl Session {
         self.tasks.values().rev().find(|entry| wanted(entry))
     }
 
-    /// Whether every open document of a proposal is still at the version it was made for. The texts
-    /// themselves are compared when it is applied.
-    pub(super) fn is_fresh(&self, entry: &Entry) -> bool {
-        let Some(report) = &entry.report else { return false };
-        report.proposal.changes.iter().all(|change| {
-            match (change.version, self.documents.get(&entry.document_key(&change.file.path))) {
-                (Some(version), Some(document)) => version == document.version,
-                _ => true,
+    /// How the open documents of a proposal stand to it. What is not open is compared when it is applied.
+    pub(super) fn standing(&self, entry: &Entry) -> Standing {
+        let Some(report) = &entry.report else { return Standing::Stale };
+        let of = |change: &Change| match self.documents.get(&entry.document_key(&change.file.path)) {
+            Some(document) if change.version.is_some_and(|version| version != document.version) => {
+                let long = document.text.len_bytes() > COMPARED_BYTES;
+                let fits = long || change.file.carried(Some(&document.text.to_string())).is_ok();
+                if fits { Standing::Moved } else { Standing::Stale }
             }
-        })
+            _ => Standing::Fresh,
+        };
+        report.proposal.changes.iter().map(of).max().unwrap_or(Standing::Fresh)
     }
 
     /// Forgets a task's findings; the keys of the documents that had some.
@@ -234,6 +269,20 @@ impl Entry {
     /// The key of a document of this task's workspace.
     pub(super) fn document_key(&self, path: &str) -> String {
         document_key(&self.task.root, path)
+    }
+
+    /// Takes it up again to carry its proposal over to the texts as they are now, unless it was often enough. The task
+    /// to run.
+    pub(super) fn reopen(&mut self, documents: Documents, cancel: CancellationToken) -> Option<Task> {
+        if self.moves >= MOVES {
+            return None;
+        }
+        let report = self.report.take()?;
+        self.wanted = Some(report.level().unwrap_or(Level::Unverified));
+        self.moves += 1;
+        (self.phase, self.percent, self.said, self.progress) = (Phase::Queued, 0, 0, None);
+        (self.documents, self.cancel) = (documents, cancel);
+        Some(Task { given: Some(report), ..self.task.clone() })
     }
 
     /// Whether it has ended, and nothing of it is on its way to the client.

@@ -1,6 +1,5 @@
 //! A task's life in the server: begun by a command, run beside the handlers, ended with a report.
 
-use super::capabilities::Editor;
 use super::from_proto::{self, Arguments, wrong};
 use super::session::Offer;
 use super::{DOUBTED, Server};
@@ -10,7 +9,7 @@ use crate::config::Loaded;
 use crate::event::{Action, Kind, Note};
 use crate::journal::Journal;
 use crate::wiring::{self, AskKey, Connected};
-use crate::workspace::Documents;
+use crate::workspace::{Buffers, Documents};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -49,13 +48,16 @@ impl Server {
         let no_file = || wrong(action.name(), format!("{} is no file in a folder", arguments.uri));
         let file = from_proto::path(&arguments.uri).ok_or_else(no_file)?;
         let key = from_proto::key(&arguments.uri);
-        let root = {
+        let folders = {
             let session = self.session();
             if session.doubted.contains(&key) {
                 return Err(wrong(action.name(), DOUBTED));
             }
-            from_proto::root(&session.folders, &file).ok_or_else(no_file)?
+            session.folders.clone()
         };
+        let outside =
+            || wrong(action.name(), format!("{} is outside the workspace; open its folder", arguments.uri));
+        let root = from_proto::root(&folders, &file).ok_or_else(outside)?;
         let path = file.strip_prefix(&root).ok().and_then(Path::to_str).ok_or_else(no_file)?;
         let path = path.replace(std::path::MAIN_SEPARATOR, "/");
         let mut task = Task::new(action, root);
@@ -75,12 +77,35 @@ impl Server {
     pub(super) fn begin(&self, task: Task, key: String, token: Option<ProgressToken>) -> String {
         let id = task.id.clone();
         let cancel = self.root.child_token();
-        let (documents, editor) = {
+        let documents = {
             let mut session = self.session();
             session.add(task.clone(), key, cancel.clone());
-            (session.documents.clone(), session.editor.clone())
+            session.documents.clone()
         };
-        self.ask_for_progress(&id, &editor, token);
+        self.ask_for_progress(&id, ProgressToken::String(id.clone()), token);
+        self.start(task, documents, cancel);
+        id
+    }
+
+    /// Has the proposal of a task that has ended carried over to the texts as they are now, and checked again. False
+    /// when that was done often enough: then it is stale.
+    pub(super) fn check_again(&self, id: &str) -> bool {
+        let cancel = self.root.child_token();
+        let (task, documents, moves) = {
+            let mut session = self.session();
+            let documents = session.documents.clone();
+            let Some(entry) = session.tasks.get_mut(id) else { return false };
+            let Some(task) = entry.reopen(documents.clone(), cancel.clone()) else { return false };
+            (task, documents, entry.moves)
+        };
+        // A token is good for one progress display.
+        self.ask_for_progress(id, ProgressToken::String(format!("{id}/{moves}")), None);
+        self.start(task, documents, cancel);
+        true
+    }
+
+    /// Runs a task that the session knows, to its report.
+    fn start(&self, task: Task, documents: Documents, cancel: CancellationToken) {
         self.tell_status();
         let server = self.clone();
         self.work.spawn(async move {
@@ -94,7 +119,6 @@ impl Server {
             };
             server.finish(report);
         });
-        id
     }
 
     async fn run(self, task: Task, documents: Documents, cancel: CancellationToken) -> Report {
@@ -117,7 +141,10 @@ impl Server {
         };
         let connected = &workshop.connected;
         self.tell_news(connected.journal.clone());
-        let report = connected.journal.run(&connected.ports, task, documents, cancel, emit).await;
+        let server = self.clone();
+        let now = Arc::new(move || server.session().documents.clone());
+        let buffers = Buffers { then: documents, now };
+        let report = connected.journal.run(&connected.ports, task, buffers, cancel, emit).await;
         drop(slot);
         report
     }
@@ -143,9 +170,11 @@ impl Server {
                 _ => None,
             };
             let Some(entry) = session.tasks.get_mut(&id) else { return };
-            if !report.proposal.changes.is_empty() {
-                entry.offer = Offer::Standing;
-            }
+            entry.offer = match &report.stop {
+                _ if report.proposal.changes.is_empty() => Offer::None,
+                None => Offer::Standing,
+                Some(_) => Offer::Discarded,
+            };
             entry.documents = Documents::default();
             entry.report = Some(report.clone());
         }
@@ -233,20 +262,19 @@ impl Server {
 
     /// Opens a progress display: our own where the client can, else the one it came with, which clients may
     /// close once the command is answered.
-    fn ask_for_progress(&self, id: &str, editor: &Editor, token: Option<ProgressToken>) {
-        if !editor.progress {
-            if let Some(token) = token {
+    fn ask_for_progress(&self, id: &str, own: ProgressToken, given: Option<ProgressToken>) {
+        if !self.session().editor.progress {
+            if let Some(token) = given {
                 self.begin_progress(id, token);
             }
             return;
         }
         let (server, id) = (self.clone(), id.to_owned());
         tokio::spawn(async move {
-            let token = ProgressToken::String(id.clone());
-            let create = WorkDoneProgressCreateParams { token: token.clone() };
+            let create = WorkDoneProgressCreateParams { token: own.clone() };
             let created = server.client.send_request::<request::WorkDoneProgressCreate>(create);
             if let Ok(Ok(())) = tokio::time::timeout(PROGRESS_ANSWER, created).await {
-                server.begin_progress(&id, token);
+                server.begin_progress(&id, own);
             }
         });
     }

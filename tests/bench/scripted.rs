@@ -87,7 +87,7 @@ async fn run(ports: Arc<Ports>, root: &Path, target: &str, check: &str) -> Repor
     let mut task = Task::new(Action::Fix, root.to_owned());
     task.target = Some(Target { path: target.into(), lines: None });
     task.check = Some(check.into());
-    agent::run(ports, task, Documents::default(), CancellationToken::new(), Arc::new(|_| ())).await
+    agent::run(ports, task, Documents::default().into(), CancellationToken::new(), Arc::new(|_| ())).await
 }
 
 /// An answer with one whole file.

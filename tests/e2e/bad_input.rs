@@ -125,7 +125,7 @@ fn targets_that_are_no_text() {
         ("large.py", &large, "large.py has 10485760 bytes"),
         ("elf.py", b"\x7fELF\0\0\0", "is a binary file"),
         ("latin1.py", b"name = 'caf\xe9'\n", "is not UTF-8"),
-        ("utf16.py", b"\xff\xfex\0=\x001\0", "is a binary file"),
+        ("utf16.py", b"\xff\xfex\0=\x001\0", "is not UTF-8"),
     ];
     let server = ModelServer::always(PYTHON.answer(PYTHON.repair));
     for (path, bytes, message) in cases {

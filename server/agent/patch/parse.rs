@@ -248,7 +248,8 @@ impl<'r> Parser<'r> {
         }
         self.named.clone_from(&path);
         let (mut held, mut edits, mut depth): (Vec<Numbered<'r>>, bool, usize) = (Vec::new(), false, 0);
-        let mut blank = true;
+        // `text`: the fence holds a file with lines that look like markers; whether they may is not known here.
+        let (mut blank, mut text) = (true, false);
         loop {
             let Some(line) = self.next() else {
                 let unended = Refusal::Unterminated { line: fence.line, what: "fenced file", end: "```" };
@@ -263,10 +264,15 @@ impl<'r> Parser<'r> {
                     break;
                 }
                 Some(_) if path.is_some() => depth += 1,
-                _ if marker(line, '<', "SEARCH").is_some() => self.name_from(&held, edits)?,
+                _ if !text && marker(line.trim_start(), '<', "SEARCH").is_some() => {
+                    match self.name_from(&held, edits) {
+                        Err(_) if path.is_some() && !edits => text = true,
+                        named => named?,
+                    }
+                }
                 _ => {}
             }
-            if self.edit(line)? || blank && self.directive(line)? {
+            if !text && (self.edit(line)? || blank && self.directive(line)?) {
                 edits = true;
                 held.clear();
             } else {
@@ -320,9 +326,6 @@ impl<'r> Parser<'r> {
         // What a program printed about a file is not the file.
         let printed = matches!(language.as_str(), "console" | "output" | "log" | "shell-session" | "pycon");
         let Some(path) = path.filter(|_| !printed) else { return Ok(()) };
-        if let Some((at, _)) = held.iter().find(|(_, line)| is_conflict(line)) {
-            return malformed(*at, NO_MARKER);
-        }
         let text: String = held.iter().map(|(_, line)| *line).collect();
         if language == "json" && is_findings(&text) {
             return Ok(());
@@ -368,6 +371,12 @@ fn marker<'l>(line: &'l str, sign: char, word: &str) -> Option<(usize, &'l str)>
 /// Whether a line looks like one side of a conflict or of a block with other words than ours.
 fn is_conflict(line: &str) -> bool {
     line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>")
+}
+
+/// Whether a line of a file looks like a marker of either kind.
+pub(super) fn is_marker(line: &str) -> bool {
+    let flush = line.trim_start();
+    is_conflict(line) || marker(flush, '<', "SEARCH").or(marker(flush, '>', "REPLACE")).is_some()
 }
 
 /// Whether a text is the Debugger's list of findings (CONTRACT §6).

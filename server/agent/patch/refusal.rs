@@ -79,6 +79,12 @@ pub enum Refusal {
          that leaves the file well-formed"
     )]
     Syntax { path: String, line: usize, text: String },
+    #[error(
+        "{path}: line {line} of the new text (`{text}`) looks like a marker and is not in the file; an edit block is \
+         written with `<<<<<<< SEARCH`, `=======` and `>>>>>>> REPLACE`, and in its fence nothing but the path stands \
+         before it"
+    )]
+    Marker { path: String, line: usize, text: String },
     #[error("{path} is binary (it holds NUL bytes); only text files can be edited")]
     Binary { path: String },
     #[error("the answer changes nothing: SEARCH and REPLACE are the same; send the changed lines")]

@@ -22,6 +22,8 @@ fn check(action: Action, wish: bool, seen: &str, expect: &str) {
                 failing if failing.starts_with("failing") => {
                     Seen::Judged { level: Level::Failing, failure: failing.into() }
                 }
+                "still" => Seen::Still,
+                "moved" => Seen::Moved,
                 "tests" => Seen::Tested { anew: true },
                 "notests" => Seen::Tested { anew: false },
                 image => Seen::Proposed { image: image.into(), tested: !image.starts_with("bare") },
@@ -31,6 +33,7 @@ fn check(action: Action, wish: bool, seen: &str, expect: &str) {
                 Step::Answer(agent) => format!("answer:{}", agent.name()),
                 Step::Observe => "observe".into(),
                 Step::Judge => "judge".into(),
+                Step::Compare => "compare".into(),
                 Step::Test => "test".into(),
                 Step::Propose(ask) => format!(
                     "{}{}:{}",
@@ -56,14 +59,14 @@ fn a_fix_observes_first_and_ends_when_proven() {
         Action::Fix,
         false,
         "began red a failing b proven",
-        "observe debugger:first judge debugger:repair judge end:Proposed",
+        "observe debugger:first judge debugger:repair judge compare",
     );
 }
 
 #[test]
 fn a_green_check_needs_a_wish() {
     check(Action::Fix, false, "began green", "observe end:NothingToDo");
-    check(Action::Fix, true, "began green a runs", "observe debugger:first judge end:Proposed");
+    check(Action::Fix, true, "began green a runs", "observe debugger:first judge compare");
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn three_repairs_then_one_fresh_start() {
         false,
         "began red a failing1 b failing2 c failing3 d failing4 e failing5",
         "observe debugger:first judge debugger:repair judge debugger:repair judge debugger:repair judge
-         debugger':fresh judge end:Proposed",
+         debugger':fresh judge compare",
     );
 }
 
@@ -84,7 +87,7 @@ fn the_same_failure_is_not_repaired_twice() {
         false,
         "began red a failing1 b failing2 c failing1 d failing1",
         "observe debugger:first judge debugger:repair judge debugger:repair judge debugger':fresh judge
-         end:Proposed",
+         compare",
     );
 }
 
@@ -94,7 +97,7 @@ fn the_same_text_is_not_checked_twice() {
         Action::Fix,
         false,
         "began red a failing a a",
-        "observe debugger:first judge debugger:repair debugger':fresh end:Proposed",
+        "observe debugger:first judge debugger:repair debugger':fresh compare",
     );
 }
 
@@ -110,7 +113,7 @@ fn an_answer_without_an_edit_is_asked_for_once_more() {
         Action::Fix,
         false,
         "began red refused a failing refused b proven",
-        "observe debugger:first debugger:refused judge debugger:repair debugger:refused judge end:Proposed",
+        "observe debugger:first debugger:refused judge debugger:repair debugger:refused judge compare",
     );
 }
 
@@ -120,14 +123,9 @@ fn generate_plans_codes_and_then_observes() {
         Action::Generate,
         true,
         "began planned a red failing b proven",
-        "plan coder:first observe judge debugger:repair judge end:Proposed",
+        "plan coder:first observe judge debugger:repair judge compare",
     );
-    check(
-        Action::Generate,
-        true,
-        "began noplan noplan a unchecked",
-        "plan plan coder:first observe end:Proposed",
-    );
+    check(Action::Generate, true, "began noplan noplan a unchecked", "plan plan coder:first observe compare");
 }
 
 #[test]
@@ -136,20 +134,15 @@ fn tests_are_asked_for_once_where_none_shows_anything() {
         Action::Generate,
         true,
         "began planned bare tests red failing bare2 proven",
-        "plan coder:first test observe judge debugger:repair judge end:Proposed",
+        "plan coder:first test observe judge debugger:repair judge compare",
     );
-    check(
-        Action::Fix,
-        true,
-        "began green bare notests runs",
-        "observe debugger:first test judge end:Proposed",
-    );
-    check(Action::Fix, true, "began unchecked bare notests", "observe debugger:first test end:Proposed");
+    check(Action::Fix, true, "began green bare notests runs", "observe debugger:first test judge compare");
+    check(Action::Fix, true, "began unchecked bare notests", "observe debugger:first test compare");
     check(
         Action::Fix,
         true,
         "began unchecked bare tests red proven",
-        "observe debugger:first test observe judge end:Proposed",
+        "observe debugger:first test observe judge compare",
     );
     check(Action::Tests, true, "began bare red failing", "coder:first observe judge debugger:repair");
 }
@@ -163,6 +156,35 @@ fn plan_never_reaches_an_edit() {
 
 #[test]
 fn without_a_sandbox_there_is_one_proposal() {
-    check(Action::Fix, false, "began unchecked a", "observe debugger:first end:Proposed");
+    check(Action::Fix, false, "began unchecked a", "observe debugger:first compare");
     check(Action::Run, false, "began unchecked", "observe end:Answered");
+}
+
+#[test]
+fn what_the_texts_have_left_behind_is_checked_again_without_a_model() {
+    check(
+        Action::Fix,
+        false,
+        "began red a proven moved red proven still",
+        "observe debugger:first judge compare observe judge compare end:Proposed",
+    );
+    check(
+        Action::Fix,
+        false,
+        "began red a proven moved red failing still",
+        "observe debugger:first judge compare observe judge compare end:Proposed",
+    );
+    check(Action::Generate, true, "moved unchecked still", "observe compare end:Proposed");
+    check(Action::Tests, true, "moved green runs still", "observe judge compare end:Proposed");
+}
+
+/// Texts that change whenever they are looked at do not keep a task for ever.
+#[test]
+fn a_proposal_is_carried_over_three_times_at_most() {
+    check(
+        Action::Fix,
+        false,
+        "began red a proven moved red proven moved red proven moved red proven",
+        "observe debugger:first judge compare observe judge compare observe judge compare observe judge end:Proposed",
+    );
 }

@@ -146,7 +146,51 @@ fn text_that_looks_like_markers() {
     let four = "a.md\n````\n```\nls\n```\n````\n";
     assert_eq!(after(&[], four), [("a.md".into(), Some("```\nls\n```\n".into()))]);
     reply_refused(&[], "a.md\n```\n# T\n```\nls\n```\nend\n```\n", "four backticks");
-    reply_refused(&[], &format!("a.md\n```\n# T\nWrite:\n{MARKED}```"), "text before the SEARCH marker");
+    reply_refused(&[], &format!("a.md\n```\n# T\nWrite:\n{MARKED}```"), "line 3 of the new text");
+}
+
+/// A page about git, or our own test data: the marker lines may stay or go, and no other may come.
+#[test]
+fn files_that_hold_markers_already() {
+    let page = |intro: &str, ours: &str| {
+        format!("# Conflicts\n{intro}\n\n<<<<<<< HEAD\n{ours}\n=======\ntheirs\n>>>>>>> main\n\nEnd.\n")
+    };
+    let before = page("Old.", "ours");
+    let files = [("a.md", before.as_str())];
+    let whole = |text: &str| format!("a.md\n````markdown\n{text}````\n");
+    let seen = |reply: &str| after(&files, reply).remove(0).1.expect("it stays");
+    // Beside them, by either form; and within.
+    assert_eq!(seen(&block("a.md", "Old.\n", "New.\n")), page("New.", "ours"));
+    assert_eq!(seen(&whole(&page("Old.", "mine"))), page("Old.", "mine"));
+    assert_eq!(seen(&block("a.md", "ours\n", "mine\n")), page("Old.", "mine"));
+    // They may go, together or alone.
+    assert_eq!(seen(&whole("# Conflicts\nNone.\n")), "# Conflicts\nNone.\n");
+    edits("<<<<<<< HEAD\na\n", "<<<<<<< HEAD\n", "", "a\n");
+    // None may come, not even one that is there already, and they keep their order.
+    let refused = |reply: &str| reply_refused(&files, reply, "looks like a marker and is not in the file");
+    refused(&block("a.md", "End.\n", "<<<<<<< HEAD\nEnd.\n"));
+    refused(&whole(&(before.clone() + ">>>>>>> main\n")));
+    refused(&whole(&before.replace("<<<<<<< HEAD", ">>>>>>> main")));
+    refused(&whole(&page("Old.", "ours").replace(" main", " other")));
+    // A block with other words than ours is no file, even where the file has the same ones.
+    refused(&whole("<<<<<<< HEAD\nours\n=======\nmine\n>>>>>>> main\n"));
+    refused(&whole("Here it is:\n<<<<<<< HEAD\nours\n=======\nmine\n>>>>>>> main\n"));
+}
+
+#[test]
+fn files_that_hold_our_own_markers() {
+    let before = format!("A block:\n\n{MARKED}\nEnd.\n");
+    let files = [("a.md", before.as_str())];
+    let seen = |reply: &str| after(&files, reply).remove(0).1.expect("it stays");
+    let ended = before.replace("End.", "Done.");
+    assert_eq!(seen(&block("a.md", "End.\n", "Done.\n")), ended);
+    assert_eq!(seen(&format!("a.md\n````\n{ended}````\n")), ended);
+    // The same answer for a file that has none.
+    reply_refused(&[("a.md", "End.\n")], &format!("a.md\n````\n{ended}````\n"), "looks like a marker");
+    // What is read as a block stays one.
+    let edit = format!("a.md\n```\n{}```\n", "<<<<<<< SEARCH\nEnd.\n=======\nDone.\n>>>>>>> REPLACE\n");
+    assert_eq!(seen(&edit), ended);
+    reply_refused(&files, &format!("a.md\n```\nHere:\n{MARKED}```\n"), "looks like a marker");
 }
 
 #[test]
@@ -156,7 +200,7 @@ fn broken_answers_are_refused_whole() {
         reply_refused(&[("b.py", "x\n"), ("a.py", "a\n")], &(good.clone() + reply), expect);
     };
     check("a.py\n```\n  <<<<<<< SEARCH\n  a\n  =======\n  b\n  >>>>>>> REPLACE\n```", "indented marker");
-    check("a.py\n```\n<<<<<<< ORIGINAL\na\n=======\nb\n>>>>>>> UPDATED\n```", "this is no marker");
+    check("a.py\n```\n<<<<<<< ORIGINAL\na\n=======\nb\n>>>>>>> UPDATED\n```", "looks like a marker");
     check("a.py\n<<<<<<< ORIGINAL\na\n", "this is no marker");
     check(
         "a.py\n<<<<<<< SEARCH\na\n=======\nb\n",
