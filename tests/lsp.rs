@@ -332,15 +332,15 @@ async fn rechecks(editor: &mut Editor) {
     editor.reply(&create, Value::Null).await;
 }
 
-async fn is_stale(editor: &mut Editor, question: &Value, why: &str) {
-    editor.reply(question, json!({"title": "Apply"})).await;
-    told_stale(editor, why).await;
-}
-
 /// The text has changed, which is looked at once more before it is said.
 async fn goes_stale(editor: &mut Editor, question: &Value, why: &str) {
     editor.reply(question, json!({"title": "Apply"})).await;
     rechecks(editor).await;
+    told_stale(editor, why).await;
+}
+
+async fn is_stale(editor: &mut Editor, question: &Value, why: &str) {
+    editor.reply(question, json!({"title": "Apply"})).await;
     told_stale(editor, why).await;
 }
 
@@ -358,7 +358,7 @@ async fn a_buffer_that_moved_on_is_left_alone() {
     let (_, question) = propose(&mut editor).await;
     editor.change("a.py", 2, "x").await;
     assert!(!editor.titles("a.py", 0).await.iter().any(|title| title.starts_with("Apply")));
-    is_stale(&mut editor, &question, "a.py has changed where it was to be edited").await;
+    goes_stale(&mut editor, &question, "a.py has changed where it was to be edited").await;
     editor.quit().await;
 }
 
@@ -368,7 +368,7 @@ async fn a_file_that_changed_on_disk_is_left_alone() {
     let (_, question) = propose(&mut editor).await;
     editor.notify("textDocument/didClose", json!({"textDocument": {"uri": editor.uri("a.py")}})).await;
     std::fs::write(editor.workspace().join("a.py"), "x").unwrap();
-    is_stale(&mut editor, &question, "a.py has changed where it was to be edited").await;
+    goes_stale(&mut editor, &question, "a.py has changed where it was to be edited").await;
     editor.quit().await;
 }
 

@@ -1,6 +1,6 @@
 //! What the server answers for each kind of file. None of them hangs, is overwritten or is called good.
 
-use super::{AFTER, BEFORE, EDIT, generating, is_stale, logged, propose, rechecks};
+use super::{AFTER, BEFORE, EDIT, generating, goes_stale, logged, propose, rechecks};
 use crate::e2e::whole;
 use crate::editor::Editor;
 use crate::model_server::ModelServer;
@@ -108,7 +108,7 @@ async fn a_buffer_that_is_thrown_away_meanwhile() {
     std::fs::write(editor.workspace().join("a.py"), "other = 1\n").unwrap();
     let closed = json!({"textDocument": {"uri": editor.uri("a.py")}});
     editor.notify("textDocument/didClose", closed).await;
-    is_stale(&mut editor, &question, "a.py has changed where it was to be edited").await;
+    goes_stale(&mut editor, &question, "a.py has changed where it was to be edited").await;
     editor.quit().await;
 }
 
@@ -144,7 +144,7 @@ async fn a_file_that_goes_meanwhile() {
         let document =
             json!({"uri": editor.uri("b.py"), "languageId": "python", "version": 1, "text": BEFORE});
         editor.notify("textDocument/didOpen", json!({"textDocument": document})).await;
-        is_stale(&mut editor, &question, why).await;
+        goes_stale(&mut editor, &question, why).await;
         editor.quit().await;
     }
 }
