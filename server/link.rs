@@ -28,6 +28,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RESPONSE: Duration = Duration::from_secs(20);
 /// Whoever shares a connection is not kept waiting for longer: there is work to go on with.
 const SHORT: Duration = Duration::from_secs(2);
+/// Whoever wants much at once waits for it: the network may be slow.
+const LONG: Duration = Duration::from_secs(15);
 /// How long a Redis that did not answer is left alone, unless somebody knocks: nobody's work waits for it twice.
 const ALONE: Duration = Duration::from_secs(10);
 /// Nodes that are asked for the one that holds our keys.
@@ -166,6 +168,26 @@ impl Link {
         keys: &[String],
         args: &[Vec<u8>],
     ) -> Result<T, LinkError> {
+        self.run_within(SHORT, script, keys, args).await
+    }
+
+    /// The same for a script whose answer may be long.
+    pub async fn fetch<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[Vec<u8>],
+    ) -> Result<T, LinkError> {
+        self.run_within(LONG, script, keys, args).await
+    }
+
+    async fn run_within<T: FromRedisValue>(
+        &self,
+        limit: Duration,
+        script: &Script,
+        keys: &[String],
+        args: &[Vec<u8>],
+    ) -> Result<T, LinkError> {
         let mut invocation = script.prepare_invoke();
         for key in keys {
             invocation.key(key);
@@ -177,7 +199,7 @@ impl Link {
         loop {
             tries += 1;
             let mut connection = self.connect(ALONE).await?;
-            let said = match timeout(SHORT, invocation.invoke_async(&mut connection)).await {
+            let said = match timeout(limit, invocation.invoke_async(&mut connection)).await {
                 Ok(Ok(value)) => {
                     self.note(None);
                     return Ok(value);
@@ -186,7 +208,7 @@ impl Link {
                     let again = error.redirect_node().is_some() || error.is_unrecoverable_error();
                     (unreachable(&error), again)
                 }
-                Err(_) => (silent(), false),
+                Err(_) => (silent(limit), false),
             };
             *self.shared.lock().await = None;
             if !said.1 || tries > 1 {
@@ -216,7 +238,7 @@ impl Link {
                 return Err(error.clone());
             }
         }
-        let opened = timeout(SHORT, self.open(Duration::ZERO)).await.unwrap_or_else(|_| Err(silent()));
+        let opened = timeout(SHORT, self.open(Duration::ZERO)).await.unwrap_or_else(|_| Err(silent(SHORT)));
         match opened {
             Ok(connection) => {
                 self.opened.fetch_add(1, Ordering::Relaxed);
@@ -230,7 +252,7 @@ impl Link {
     fn note(&self, error: Option<LinkError>) -> LinkError {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         *away = error.map(|error| (Instant::now(), error));
-        away.as_ref().map_or_else(silent, |(_, error)| error.clone())
+        away.as_ref().map_or_else(|| silent(SHORT), |(_, error)| error.clone())
     }
 
     /// The server's version, for people.
@@ -244,9 +266,9 @@ impl Link {
     }
 }
 
-fn silent() -> LinkError {
+fn silent(limit: Duration) -> LinkError {
     LinkError {
-        why: format!("the team's Redis does not answer within {} s", SHORT.as_secs()),
+        why: format!("the team's Redis does not answer within {} s", limit.as_secs()),
         remedy: "look whether `store.url` is right and the server runs".into(),
     }
 }

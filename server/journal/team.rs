@@ -37,8 +37,8 @@ use std::time::Duration;
 
 /// How often a process says that it is there, and looks whether the Redis lacks something.
 const BEAT: Duration = Duration::from_secs(3);
-/// Bytes of a task's file that travel at once.
-const BATCH: u64 = 1 << 20;
+/// Bytes of a task's file that travel at once, also where the network is slow.
+const BATCH: u64 = 128 << 10;
 /// Tasks that are looked at in one go, the newest first.
 const OUTBOX: usize = 1000;
 /// What a Redis has had for so long is its own to forget.

@@ -20,9 +20,9 @@ const LONGEST_ROW: usize = 16 << 10;
 /// Characters of a text in a row.
 const LONGEST_WORDS: usize = 500;
 /// Bytes of lines in one answer.
-const PAGE: usize = 4 << 20;
+const PAGE: usize = 2 << 20;
 /// Pages of one task that are read.
-pub(super) const PAGES: usize = 16;
+pub(super) const PAGES: usize = 32;
 /// What others say of one task.
 const SAID: usize = 100;
 const SAID_SECONDS: u64 = 7 * 86_400;
@@ -101,7 +101,11 @@ pub(super) struct Changes {
 /// The rows that have changed since `cursor`.
 pub(super) async fn changes(link: &Link, cursor: &str) -> Result<Changes, LinkError> {
     let keys = [key("rows"), key("changes")];
-    let answer: Vec<Vec<u8>> = link.run(&CHANGED, &keys, &args![cursor, TASKS * 2, LONGEST_ROW]).await?;
+    let args = args![cursor, TASKS * 2, LONGEST_ROW];
+    let answer: Vec<Vec<u8>> = match cursor {
+        "" => link.fetch(&CHANGED, &keys, &args).await?,
+        _ => link.run(&CHANGED, &keys, &args).await?,
+    };
     let mut answer = answer.into_iter();
     let mut text = || answer.next().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let all = text().as_deref() != Some("some");
@@ -122,7 +126,11 @@ pub(super) async fn lines(
     cursor: &str,
 ) -> Result<(Vec<Option<Value>>, String), LinkError> {
     let args = args![cursor, PAGE, LONGEST_LINE];
-    let answer: Vec<Vec<u8>> = link.run(&READ, &[key_of(kind, task)], &args).await?;
+    let keys = [key_of(kind, task)];
+    let answer: Vec<Vec<u8>> = match kind {
+        "task" => link.fetch(&READ, &keys, &args).await?,
+        _ => link.run(&READ, &keys, &args).await?,
+    };
     let mut answer = answer.into_iter();
     let next = answer.next().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let lines = answer.map(|bytes| parse(&bytes).filter(|line| line["kind"].is_string()));
