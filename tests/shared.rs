@@ -71,6 +71,7 @@ fn two_stores_know_nothing_of_each_other_and_one_redis_all() {
     other.run(&["tasks", "cancel", &id(&seen[0])]).exits(0).says("is asked to end");
     running.wait().exits(130);
     assert_eq!(tasks(&other)[0]["phase"], "cancelled");
+    other.run(&["tasks", "replay", &id(&seen[0])]).exits(2).says("name the task's workspace");
     other.run(&["doctor"]).says("there: shell on ");
     let kept = redis.command(&["HGETALL", "{opendevagent}:rows"]);
     assert!(!kept.contains(crate::support::KEY), "{kept}");

@@ -62,11 +62,13 @@ pub(super) async fn run(path: PathBuf, workspace: Option<PathBuf>, json: bool, o
 /// Runs a task of the journal once more, with the answers that it had. Nothing is written.
 pub(super) async fn again(record: &Record, workspace: Option<PathBuf>, json: bool, overrides: &Value) -> u8 {
     let row = &record.row;
-    let root = workspace.unwrap_or_else(|| PathBuf::from(&row.workspace));
+    // A path of another machine means nothing here.
+    let own = (!row.remote).then(|| PathBuf::from(&row.workspace));
+    let root = workspace.or(own).unwrap_or_default();
     if !root.is_dir() {
+        let named = root.display();
         return usage(&format!(
-            "{} is no folder; name the task's workspace with --workspace",
-            root.display()
+            "there is no folder {named} on this machine; name the task's workspace with --workspace"
         ));
     }
     let Some(task) = journal::again(&record.asked, root.canonicalize().unwrap_or(root)) else {

@@ -23,7 +23,7 @@ export type TaskEvent = {
 );
 
 /** What a problem is about: decides which buttons mend it. A newer server may know more. */
-export type About = 'key' | 'model' | 'sandbox' | 'budget' | 'stale' | 'usage' | 'cancelled';
+export type About = 'key' | 'model' | 'sandbox' | 'store' | 'budget' | 'stale' | 'usage' | 'cancelled';
 
 export interface Tests {
   run: number;

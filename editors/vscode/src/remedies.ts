@@ -24,6 +24,7 @@ const BY_KIND: Partial<Record<About, Remedy[]>> = {
   key: [KEY, LOCAL],
   model: [settings('Model Settings', 'opendevagent.model opendevagent.agents'), CHECK],
   sandbox: [DOCKER, CHECK],
+  store: [settings('Store Settings', 'opendevagent.store'), CHECK],
   budget: [settings('Raise Budget', 'opendevagent.budget')],
 };
 
@@ -35,6 +36,7 @@ export function remedies(about: About | undefined): Remedy[] {
 /** For the checks of the doctor, by name. */
 export const CHECKS: Record<string, Remedy> = {
   settings: settings('Settings', '@ext:opendevagent.opendevagent'),
+  store: settings('Store Settings', 'opendevagent.store'),
   model: KEY,
   sandbox: DOCKER,
   limits: settings('Sandbox Settings', 'opendevagent.sandbox'),
