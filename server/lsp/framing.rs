@@ -15,6 +15,8 @@ const MAX_LINE: usize = 8 << 10;
 /// Memory that a message of more than this many bytes has taken is given back after it.
 const KEEP: usize = 1 << 20;
 const LENGTH: &[u8] = b"content-length:";
+/// What every message holds that opens or changes a text.
+const EDITS: &[u8] = b"textDocument/did";
 
 /// One message from the client, as far as it could be understood.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(super) struct Frames<R> {
     input: R,
     buffer: BytesMut,
     header: Header,
+    /// Something was skipped that was meant to edit a text.
+    lost_edit: bool,
 }
 
 /// What the header lines of the message at hand have said.
@@ -44,7 +48,12 @@ struct Header {
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, buffer: BytesMut::new(), header: Header::default() }
+        Self { input, buffer: BytesMut::new(), header: Header::default(), lost_edit: false }
+    }
+
+    /// Whether something was skipped since last asked that was meant to edit a text.
+    pub(super) fn has_lost_edit(&mut self) -> bool {
+        std::mem::take(&mut self.lost_edit)
     }
 
     /// The next message; `None` at the end of the input. Loses nothing when dropped while it waits.
@@ -72,6 +81,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         self.header = Header::default();
         let mut body = self.buffer.split_to(length);
         let (incoming, used) = read(&mut body);
+        self.lost_edit |= matches!(incoming, Incoming::Refused(_)) && holds_edit(&body[..used]);
         if used < body.len() {
             // The claimed length was wrong: what follows the message belongs to the next one.
             let mut rest = body.split_off(used);
@@ -88,6 +98,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     fn header_line(&mut self) -> Option<Result<(), String>> {
         let Some(end) = self.buffer.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
             if self.buffer.len() >= MAX_LINE {
+                self.lost_edit |= holds_edit(&self.buffer[..MAX_LINE]);
                 // Keeps what may be the beginning of a header after the junk.
                 let _ = self.buffer.split_to(MAX_LINE - LENGTH.len() - 24);
                 self.header.junk = true;
@@ -96,6 +107,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             return None;
         };
         let line = self.buffer.split_to(end + 1);
+        self.lost_edit |= holds_edit(&line);
         Some(self.header.take(line.trim_ascii()))
     }
 }
@@ -120,6 +132,10 @@ impl Header {
         }
         Ok(())
     }
+}
+
+fn holds_edit(bytes: &[u8]) -> bool {
+    bytes.windows(EDITS.len()).any(|part| part == EDITS)
 }
 
 /// What follows the last `Content-Length:` of a line, which may have junk before it.
@@ -313,6 +329,25 @@ mod tests {
         check_bad(format!("Content-Length: 40\r\n\r\n{BODY}"), &["!-32700:null"]).await;
         for excess in [5, 20, 40] {
             check_bad(format!("Content-Length: {}\r\n\r\n{BODY}", BODY.len() + excess), &["!-32700:7"]).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_known_whether_an_edit_was_skipped() {
+        let edit = r#"{"method":"textDocument/didChange","params":{}}"#;
+        for (bytes, lost) in [
+            (frame(edit), false),
+            (frame("{]}"), false),
+            ("GET / HTTP/1.1\r\n\r\n".into(), false),
+            (frame(&edit.replace("{}", "{]")), true),
+            (frame(&format!("[{edit}]")), true),
+            (format!("Content-Length: 2147483648\r\n\r\n{edit}\n"), true),
+            (format!("{edit}{}", "x".repeat(MAX_LINE)), true),
+        ] {
+            let mut frames = Frames::new(bytes.as_bytes());
+            while frames.next().await.is_some() {}
+            assert_eq!(frames.has_lost_edit(), lost, "{bytes:.40}");
+            assert!(!frames.has_lost_edit(), "it is told once");
         }
     }
 

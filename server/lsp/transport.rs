@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tower_lsp::jsonrpc::{Error, ErrorCode, Id, Request, Response};
+use tower_lsp::jsonrpc::{Error, ErrorCode, Request, Response};
 use tower_lsp::{ClientSocket, LspService};
 use tower_service::Service;
 
@@ -54,14 +54,12 @@ where
             incoming = frames.next() => incoming,
             () = gone.cancelled() => None,
         };
+        if frames.has_lost_edit() {
+            service.inner().doubt();
+        }
         let answer = match incoming {
             None => break,
-            Some(Incoming::Refused(refusal)) => {
-                if *refusal.id() == Id::Null {
-                    service.inner().doubt();
-                }
-                Some(refusal)
-            }
+            Some(Incoming::Refused(refusal)) => Some(refusal),
             Some(Incoming::Response(reply)) => {
                 // Fails only after `exit`, when nobody waits for replies any more.
                 let _ = replies.send(reply).await;
