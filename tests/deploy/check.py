@@ -1,6 +1,7 @@
 """Checks server/deploy: the cluster's own schemas, and what a team relies on. Prints what is wrong, ends with 1 then."""
 
 import pathlib
+import re
 import sys
 
 import kubernetes_validate
@@ -65,9 +66,9 @@ for container in worker["initContainers"] + worker["containers"]:
     expect("/run/engine" in mounts, f"{container['name']} does not see the engine")
 
 trigger = by_name["ScaledObject", "worker"]["spec"]["triggers"][0]["metadata"]
-team = (ROOT / "server/sandbox/team.rs").read_text()
+link = (ROOT / "server/link.rs").read_text()
 prefix, kind = trigger["stream"].split(":")
-expect('"{%s}:{kind}"' % prefix in team, f"{trigger['stream']} is no stream of the team's")
+expect('"{%s}:{kind}"' % prefix in link, f"{trigger['stream']} is no stream of the team's")
 expect(f'key("{kind}")' in (ROOT / "server/sandbox/team/worker.rs").read_text(), f"no worker reads {kind}")
 
 pods = {document["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
@@ -89,8 +90,10 @@ expect(services["worker"]["cap_drop"] == ["ALL"] and services["worker"]["network
        "compose.yaml's worker may do more than it needs")
 
 environment = set(services["worker"]["environment"]) | {entry["name"] for found in values(worker, "env") for entry in found}
-sources = "".join(path.read_text() for path in (ROOT / "server/sandbox").rglob("*.rs"))
-for name in environment - {"OPENDEVAGENT_STORE_URL"}:
+sources = "".join(path.read_text() for path in (ROOT / "server").rglob("*.rs"))
+settings = re.findall(r"^\| `([\w.]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+known = {"OPENDEVAGENT_" + re.sub(r"\.|(?<=[a-z])(?=[A-Z])", "_", name).upper() for name in settings}
+for name in environment - known:
     expect(f'"{name}"' in sources, f"{name} is no variable of a worker's")
 
 print("\n".join(wrong) or f"{len(every)} manifests and compose.yaml are as they should be")
