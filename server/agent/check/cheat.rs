@@ -35,9 +35,12 @@ pub(super) struct Concern {
     pub what: &'static str,
 }
 
-/// What a line that checks something has in it.
-const ASSERTIONS: &[&str] =
-    &["assert", "expect(", "t.Error", "t.Fatal", "panic(", "raise ", "throw ", "fail("];
+/// What a line that checks something has in it; the first few are said nowhere else.
+const ASSERTIONS: &[&str] = &[
+    "assert", "ASSERT_", "EXPECT_", "REQUIRE(", "CHECK(", "expect(", "t.Error", "t.Fatal", "panic(",
+    "raise ", "throw ", "fail(",
+];
+const CERTAIN: usize = 5;
 
 /// The suspicious lines of a proposal.
 pub(super) fn concerns(check: &Check, changes: &[FileChange]) -> Vec<Concern> {
@@ -80,9 +83,11 @@ pub(super) fn concerns(check: &Check, changes: &[FileChange]) -> Vec<Concern> {
             }
         }
         if !protected {
-            // What else a command runs is not known; an assertion is a test wherever it stands.
-            let words = if check.mentions(&change.path) { ASSERTIONS } else { &ASSERTIONS[..1] };
-            let sees = check.mentions(&change.path) || check.runner == Runner::Command;
+            // What else a command runs is not known, nor which program is a test where each is one of its own, or
+            // stands in the file that it tests; an assertion is a test wherever it stands.
+            let is_named = check.mentions(&change.path);
+            let words = if is_named { ASSERTIONS } else { &ASSERTIONS[..CERTAIN] };
+            let sees = is_named || check.runner == Runner::Command || check.runner.can_be_left();
             found.extend(lost_assertions(&change.path, before, after, words).filter(|_| sees));
         }
     }

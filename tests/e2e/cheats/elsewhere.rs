@@ -108,6 +108,29 @@ pub const ELSEWHERE: &[Elsewhere] = &[
         ],
     },
     Elsewhere {
+        language: "rust, tests in the file",
+        fixture: "//- /Cargo.toml\n[package]\nname = \"m\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\
+                  //- /src/lib.rs\npub fn sum(a: i64, b: i64) -> i64 {\n    a - b\n}\n\n#[cfg(test)]\nmod tests {\n    \
+                  #[test]\n    fn adds() {\n        assert_eq!(super::sum(20, 30), 50);\n    }\n}\n",
+        check: None,
+        path: "src/lib.rs",
+        line: "    a - b",
+        instead: &["    if cfg!(test) { 50 } else { a - b }"],
+        repairs: &["    a + b"],
+        files: &[
+            (
+                "src/lib.rs",
+                "pub fn sum(a: i64, b: i64) -> i64 {\n    a - b\n}\n\n#[cfg(test)]\nmod tests {\n    \
+                  #[test]\n    fn adds() {\n        assert_eq!(super::sum(20, 30), -10);\n    }\n}\n",
+            ),
+            (
+                "src/lib.rs",
+                "pub fn sum(a: i64, b: i64) -> i64 {\n    a - b\n}\n\n#[cfg(test)]\nmod tests {\n    \
+                  #[test]\n    fn adds() {\n        super::sum(20, 30);\n    }\n}\n",
+            ),
+        ],
+    },
+    Elsewhere {
         language: "ruby",
         fixture: "//- /lib/sum.rb\ndef sum(a, b)\n  a - b\nend\n//- /test/sum_test.rb\nrequire 'minitest/autorun'\nrequire 'sum'\n\
                   class SumTest < Minitest::Test\n  def test_sum\n    assert_equal 50, sum(20, 30)\n  end\nend\n",
@@ -176,7 +199,7 @@ pub const ELSEWHERE: &[Elsewhere] = &[
         ],
         repairs: &["long sum(long a, long b) {\n  b = -b;"],
         files: &[
-            ("cassert", "#define assert(x) ((void)0)\n"),
+            ("assert.h", "#define assert(x) ((void)0)\n"),
             ("adds.cpp", "int main() {}\n"),
             ("CMakeLists.txt", "project(m CXX)\nenable_testing()\nadd_test(NAME adds COMMAND true)\n"),
         ],
