@@ -187,7 +187,7 @@ fn write(root: &Path, report: &mut Report) -> bool {
     if report.proposal.changes.is_empty() || report.stop.is_some() {
         return false;
     }
-    if report.verdict.as_ref().is_some_and(|verdict| verdict.level == Level::Failing) {
+    if report.level() == Some(Level::Failing) {
         complain("Warning: nothing was written: the proposal fails its check");
         return false;
     }

@@ -4,11 +4,10 @@ use super::Store;
 use super::otlp::encode;
 use crate::agent::Emit;
 use crate::event::{Kind, Note};
-use crate::model::openai::{is_loopback, new_client};
+use crate::model::openai::{is_loopback, new_client, root_cause};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -65,11 +64,8 @@ impl Telemetry {
             // What the store cannot tell it has said itself.
             let Ok(record) = store.task(&task).await else { return };
             let Some((traces, metrics)) = encode(&record) else { return };
-            for (path, body) in [("v1/traces", traces), ("v1/metrics", metrics)] {
-                if let Err(why) = collector.post(path, &body).await {
-                    failed(why);
-                    return;
-                }
+            if let Err(why) = collector.post(&[("v1/traces", traces), ("v1/metrics", metrics)]).await {
+                failed(why);
             }
         });
     }
@@ -77,7 +73,7 @@ impl Telemetry {
     /// Whether the collector takes what has nothing in it; where it is.
     pub async fn probe(&self) -> Result<String, String> {
         let collector = self.collector.as_ref().map_err(String::clone)?;
-        collector.post("v1/traces", &json!({"resourceSpans": []})).await?;
+        collector.post(&[("v1/traces", json!({"resourceSpans": []}))]).await?;
         Ok(format!("{} takes them", collector.base))
     }
 
@@ -101,10 +97,19 @@ impl Collector {
         Ok(Self { base, headers })
     }
 
+    /// Posts bodies to paths, until one is not taken.
+    async fn post(&self, bodies: &[(&str, Value)]) -> Result<(), String> {
+        let client =
+            new_client(ANSWER, is_loopback(self.base.as_str())).map_err(|error| error.to_string())?;
+        for (path, body) in bodies {
+            self.post_to(&client, path, body).await?;
+        }
+        Ok(())
+    }
+
     /// Tries again what may pass (the protocol's "retryable" answers).
-    async fn post(&self, path: &str, body: &Value) -> Result<(), String> {
+    async fn post_to(&self, client: &reqwest::Client, path: &str, body: &Value) -> Result<(), String> {
         let url = self.base.join(path).map_err(|error| error.to_string())?;
-        let client = new_client(ANSWER, is_loopback(url.as_str())).map_err(|error| error.to_string())?;
         let mut pauses = PAUSES.into_iter();
         loop {
             let request = client.post(url.clone()).headers(self.headers.clone()).timeout(ANSWER);
@@ -112,7 +117,7 @@ impl Collector {
             let (why, again) = match request.send().await {
                 Ok(answer) if answer.status().is_success() => return Ok(()),
                 Ok(answer) => (format!("HTTP {}", answer.status()), may_pass(answer.status())),
-                Err(error) => (innermost(&error), true),
+                Err(error) => (root_cause(&error).unwrap_or_else(|| error.to_string()), true),
             };
             match pauses.next().filter(|_| again) {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -125,12 +130,6 @@ impl Collector {
             }
         }
     }
-}
-
-/// What is behind an error, e.g. that a connection was refused.
-fn innermost(error: &reqwest::Error) -> String {
-    let all = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
-    all.last().map(ToString::to_string).unwrap_or_default()
 }
 
 fn may_pass(status: StatusCode) -> bool {

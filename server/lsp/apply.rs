@@ -42,7 +42,7 @@ impl Server {
             Ok(message) => {
                 self.move_offer(id, Offer::Applying, Offer::Applied);
                 let mut session = self.session();
-                if report.verdict.as_ref().is_some_and(|verdict| verdict.level > Level::Failing)
+                if report.level().is_some_and(|level| level > Level::Failing)
                     && let Some(key) = session.tasks.get(id).map(|entry| entry.key.clone())
                 {
                     session.failing.remove(&key);

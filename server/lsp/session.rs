@@ -296,7 +296,7 @@ impl Entry {
     }
 
     pub(super) fn level(&self) -> Option<Level> {
-        self.report.as_ref()?.verdict.as_ref().map(|verdict| verdict.level)
+        self.report.as_ref()?.level()
     }
 
     pub(super) fn write(&mut self, line: &str) {

@@ -19,7 +19,7 @@ mod wire;
 pub use address::is_loopback;
 pub use key::{KeyInfo, KeySource};
 pub use local::{LocalServer, find_local};
-pub use request::new_client;
+pub use request::{new_client, root_cause};
 
 use super::list::List;
 use super::price::{self, Price};

@@ -39,6 +39,15 @@ async fn record(editor: &mut Editor, task: &str) -> Value {
     editor.request("opendevagent/task", json!({"task": task})).await.unwrap()
 }
 
+/// A fix that is through, and the question whether to apply it.
+async fn fixed() -> (Editor, String, Value) {
+    let (mut editor, server, go) = fixing().await;
+    let task = asked(&mut editor, &server).await;
+    go.send(()).unwrap();
+    let question = editor.expect("window/showMessageRequest").await;
+    (editor, task, question)
+}
+
 /// Performs the edits of a file as a client does; its text after them.
 fn performed(apply: &Value, before: &str) -> String {
     let mut lines: Vec<String> = before.split_inclusive('\n').map(str::to_owned).collect();
@@ -160,10 +169,7 @@ async fn typing_elsewhere_before_apply() {
     if !docker() {
         return;
     }
-    let (mut editor, server, go) = fixing().await;
-    let task = asked(&mut editor, &server).await;
-    go.send(()).unwrap();
-    let question = editor.expect("window/showMessageRequest").await;
+    let (mut editor, task, question) = fixed().await;
     let (before, after) = (format!("# note\n{}", PYTHON.before()), format!("# note\n{}", PYTHON.after()));
     editor.change(PYTHON.path, 2, &before).await;
     assert_eq!(editor.titles(PYTHON.path, 0).await[0], "Apply: fix gcd.py (proven before your changes)");
@@ -183,10 +189,7 @@ async fn typing_elsewhere_that_breaks_the_program_before_apply() {
     if !docker() {
         return;
     }
-    let (mut editor, server, go) = fixing().await;
-    let task = asked(&mut editor, &server).await;
-    go.send(()).unwrap();
-    let question = editor.expect("window/showMessageRequest").await;
+    let (mut editor, task, question) = fixed().await;
     editor.change(PYTHON.path, 2, &format!("assert False\n{}", PYTHON.before())).await;
     editor.reply(&question, json!({"title": "Apply"})).await;
     rechecks(&mut editor).await;
@@ -332,10 +335,7 @@ async fn the_second_check_can_be_cancelled() {
     if !docker() {
         return;
     }
-    let (mut editor, server, go) = fixing().await;
-    let task = asked(&mut editor, &server).await;
-    go.send(()).unwrap();
-    let question = editor.expect("window/showMessageRequest").await;
+    let (mut editor, task, question) = fixed().await;
     editor.change(PYTHON.path, 2, &format!("import time\ntime.sleep(600)\n{}", PYTHON.before())).await;
     editor.reply(&question, json!({"title": "Apply"})).await;
     rechecks(&mut editor).await;

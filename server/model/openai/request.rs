@@ -175,9 +175,7 @@ impl OpenAi {
         if is_connect && error.is_timeout() {
             return late("took no connection", self.options.connect, "limits.connectSeconds");
         }
-        let error_and_below =
-            std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
-        let root = error_and_below.skip(1).last().map(ToString::to_string);
+        let root = root_cause(error);
         Fault::new(if is_connect { Cause::Connect } else { Cause::Cut }, root.unwrap_or_default())
     }
 
@@ -228,6 +226,13 @@ impl OpenAi {
         }
         headers
     }
+}
+
+/// What is at the bottom of an error, e.g. that a connection was refused.
+pub fn root_cause(error: &reqwest::Error) -> Option<String> {
+    let error_and_below =
+        std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
+    error_and_below.skip(1).last().map(ToString::to_string)
 }
 
 /// Redirects are not followed: they would carry the key and the code elsewhere.
