@@ -146,6 +146,8 @@ async fn dependencies(sandbox: &dyn Sandbox, loaded: &Loaded, workspace: &Path) 
         let sources = setup.sources.join(", ");
         match sandbox.prepared(&setup).await {
             Ok(Some(image)) => there.push(format!("{sources} in {image}")),
+            // One file may want more than one image, as package.json does for JavaScript and TypeScript.
+            Ok(None) if lacking.contains(&sources) => {}
             Ok(None) => lacking.push(sources),
             Err(error) => return Check::problem(NAME, &error.to_string()),
         }

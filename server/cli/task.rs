@@ -219,6 +219,10 @@ pub(super) fn show(report: &Report, applied: bool) {
     for finding in &report.findings {
         complain(&format!("{}:{}:{}: {}", finding.path, finding.line, finding.column, finding.message));
     }
+    // Said when it happened, too; what stands last on a screen is what a user reads.
+    if let Some(error) = report.error.as_ref().filter(|_| !report.findings.is_empty()) {
+        complain(&format!("opendevagent: {error}"));
+    }
     if let Some(verdict) = report.verdict.as_ref().filter(|_| report.stop.is_none()) {
         let usage = &report.usage.total;
         complain(&format!(

@@ -49,7 +49,7 @@ fn the_suite_seen_from_the_editor_passes_with_this_server() {
         ("OPENDEVAGENT_MODEL_BASE_URL", &server.url()),
         ("OPENROUTER_API_KEY", KEY),
     ];
-    check(&node("run.mjs", &[], &environment), "vscode: 9 of 9 tests passed");
+    check(&node("run.mjs", &[], &environment), "vscode: 10 of 10 tests passed");
 }
 
 /// A package with this server in it, installed and driven with mouse and keyboard.

@@ -6,6 +6,7 @@
 // Wants `npm ci && npm run build` in editors/vscode. host.sh builds VS Code when it is missing. Pictures and what
 // VS Code says go to target/vscode, or to OPENDEVAGENT_PICTURES. Prints the number of tests that passed; exit code 0
 // only if all did.
+import { cpSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { cleanUp, extension, here, look, picture, pictures, prepare, settings, start } from './workbench.mjs';
@@ -72,6 +73,7 @@ async function run(chatterFile, more, isTrusted) {
   const place = prepare(chatterFile);
   const { folder, chatter } = place;
   settings(place, more);
+  cpSync(here('empty'), join(folder, 'extensions/empty'), { recursive: true });
   const { browser, page } = await look(place);
   const acts = person(page);
   const control = await listen((act, argument) => acts[act](argument));

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import * as path from 'node:path';
 import Mocha from 'mocha';
 import * as vscode from 'vscode';
+import { measureActivation } from './activation';
 
 const BROKEN = 'def gcd(a, b):\n    return a if b == 0 else gcd(b, a // b)\n';
 const FIXED = BROKEN.replace('//', '%');
@@ -141,6 +142,15 @@ async function log(): Promise<string> {
 }
 
 function define(): void {
+  if (!transcript) {
+    test('is not active before it is needed; what it costs then is printed', async () => {
+      assert.ok(!extension().isActive);
+      for (const line of await measureActivation(extension(), vscode.extensions.getExtension('opendevagent-tests.empty')!)) {
+        await person('say', line);
+      }
+    });
+  }
+
   test('starts with a Python file, and has the commands of both sides', async () => {
     await open('gcd.py');
     const all = await until('the start of the server', async () => {

@@ -1,33 +1,20 @@
 // Only what the user has set reaches the server.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Inspected, userSettings } from '../src/settings';
+import { userSettings } from '../src/settings';
 
-function collects(inspected: Record<string, Inspected & Record<string, unknown>>, expect: object): void {
-  assert.deepEqual(
-    userSettings(Object.keys(inspected), (key) => inspected[key]),
-    expect,
-  );
-}
-
-test('dotted keys become nested objects', () => {
-  collects(
-    {
-      'model.baseUrl': { globalValue: 'u' },
-      'model.zdr': { globalValue: false },
-      'agents.coder.fallbacks': { globalValue: [] },
-    },
-    { model: { baseUrl: 'u', zdr: false }, agents: { coder: { fallbacks: [] } } },
-  );
+test('what the user has set is taken as it is', () => {
+  const globalValue = { model: { baseUrl: 'u', zdr: false }, agents: { coder: { fallbacks: [] } } };
+  assert.deepEqual(userSettings({ globalValue }), globalValue);
 });
 
 test('defaults, the values of a workspace and settings of this client stay here', () => {
-  collects(
-    {
-      'sandbox.cpus': { defaultValue: 1 },
-      'model.baseUrl': { workspaceValue: 'evil' },
-      path: { globalValue: '/bin/x' },
-    },
-    {},
-  );
+  const section = {
+    defaultValue: { sandbox: { cpus: 1 } },
+    globalValue: { path: '/bin/x' },
+    workspaceValue: { model: { baseUrl: 'evil' } },
+  };
+  assert.deepEqual(userSettings(section), {});
+  assert.deepEqual(userSettings({}), {});
+  assert.deepEqual(userSettings(undefined), {});
 });
