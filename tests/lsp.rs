@@ -400,6 +400,7 @@ async fn discarding_and_the_diff() {
     let (task, question) = propose(&mut editor).await;
     editor.reply(&question, json!({"title": "Show diff"})).await;
     let show = editor.expect("window/showDocument").await;
+    assert_eq!(show["params"]["takeFocus"], true, "the user has asked for it");
     let path = url::Url::parse(show["params"]["uri"].as_str().unwrap()).unwrap().to_file_path().unwrap();
     assert!(std::fs::read_to_string(&path).unwrap().contains("-    return 2\n+    return 1\n"));
     assert!(is_private(&path) && path.starts_with(editor.directory.path()));

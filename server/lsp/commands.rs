@@ -102,8 +102,8 @@ impl Server {
         match (name, plan) {
             ("showPlan", None) => return Err(from_proto::wrong(name, format!("task {id} has no plan"))),
             ("showPlan", Some(_)) => self.about(id, |server, id| async move {
-                if !server.show_plan(&id).await {
-                    server.show_text(&id, DOCUMENT).await;
+                if !server.show_plan(&id, true).await {
+                    server.show_text(&id, DOCUMENT, true).await;
                 }
             }),
             _ => self.about(id, |server, id| async move { server.show_log(&id).await }),

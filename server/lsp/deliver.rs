@@ -42,11 +42,11 @@ impl Server {
         self.session().tasks.get_mut(id).into_iter().for_each(|entry| entry.moves = 0);
         if report.proposal.changes.is_empty() {
             // The plan behind a proposal is shown on request alone.
-            if report.action == Action::Plan && self.show_plan(id).await {
+            if report.action == Action::Plan && self.show_plan(id, false).await {
                 return;
             }
             if report.text.is_some() {
-                self.show_text(id, &format!("{}.md", report.action.name())).await;
+                self.show_text(id, &format!("{}.md", report.action.name()), false).await;
             }
             self.tell_end(&task, &report);
             return;

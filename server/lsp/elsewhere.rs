@@ -64,7 +64,7 @@ impl Server {
             return Err(wrong(command, format!("task {id} has nothing of that kind")));
         }
         let (server, id) = (self.clone(), id.to_owned());
-        tokio::spawn(async move { server.show_text(&id, name).await });
+        tokio::spawn(async move { server.show_text(&id, name, true).await });
         Ok(Value::Null)
     }
 

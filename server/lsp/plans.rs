@@ -57,8 +57,8 @@ impl Progress {
 }
 
 impl Server {
-    /// Shows the plan of a `plan` task as a document; false when it has none.
-    pub(super) async fn show_plan(&self, id: &str) -> bool {
+    /// Shows the plan of a `plan` task as a document, as [`Server::show_text`] does; false when it has none.
+    pub(super) async fn show_plan(&self, id: &str, asked: bool) -> bool {
         {
             let mut session = self.session();
             let made = session.tasks.get(id).filter(|entry| entry.is(Action::Plan)).and_then(|entry| {
@@ -73,7 +73,7 @@ impl Server {
             }
         }
         self.write_plan(id);
-        self.show_text(id, DOCUMENT).await.is_some()
+        self.show_text(id, DOCUMENT, asked).await.is_some()
     }
 
     /// Writes a plan as it is now, document and file.

@@ -22,12 +22,13 @@ pub(super) const LOG: &str = "task.log";
 static PRUNED: Once = Once::new();
 
 impl Server {
-    /// Shows a text that belongs to a task. Where it is to be found.
-    pub(super) async fn show_text(&self, id: &str, name: &str) -> Option<String> {
+    /// Shows a text that belongs to a task. Where it is to be found. Only what the user has `asked` for just now may take
+    /// the focus: else the keys of somebody who goes on typing would land in it.
+    pub(super) async fn show_text(&self, id: &str, name: &str, asked: bool) -> Option<String> {
         let editor = self.session().editor.clone();
         if editor.contents {
             let uri = newer::uri_of(id, name);
-            if self.open(uri.parse().ok()?).await {
+            if self.open(uri.parse().ok()?, asked).await {
                 return Some(uri);
             }
         }
@@ -40,7 +41,7 @@ impl Server {
             return None;
         }
         let shown = match to_proto::file_uri(&path) {
-            Some(uri) => editor.show_document && self.open(uri).await,
+            Some(uri) => editor.show_document && self.open(uri, asked).await,
             None => false,
         };
         if !shown {
@@ -49,9 +50,10 @@ impl Server {
         Some(path.display().to_string())
     }
 
-    async fn open(&self, uri: Uri) -> bool {
-        let params =
-            ShowDocumentParams { uri, external: Some(false), take_focus: Some(true), selection: None };
+    async fn open(&self, uri: Uri, asked: bool) -> bool {
+        // eglot reads `false` as yes, and nothing as no; Neovim reads nothing as yes.
+        let take_focus = (asked || self.session().client != "Eglot").then_some(asked);
+        let params = ShowDocumentParams { uri, external: Some(false), take_focus, selection: None };
         let answer = self.client.send_request::<request::ShowDocument>(params).await;
         answer.is_ok_and(|answer| answer.success)
     }
@@ -89,11 +91,11 @@ impl Server {
 
     /// The diff of a task's proposal.
     pub(super) async fn show_diff(&self, id: &str) -> Option<String> {
-        self.show_text(id, DIFF).await
+        self.show_text(id, DIFF, true).await
     }
 
     pub(super) async fn show_log(&self, id: &str) {
-        self.show_text(id, LOG).await;
+        self.show_text(id, LOG, true).await;
     }
 
     /// Tells a client that has a task's texts open that they are whole now.

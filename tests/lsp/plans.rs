@@ -44,6 +44,7 @@ async fn start(server: &ModelServer, sandbox: Option<&str>) -> Editor {
 async fn shown(editor: &mut Editor) -> PathBuf {
     let show = editor.expect("window/showDocument").await;
     editor.reply(&show, json!({"success": true})).await;
+    assert_eq!(show["params"]["takeFocus"], false, "it comes when it likes, and the user may be typing");
     url::Url::parse(show["params"]["uri"].as_str().unwrap()).unwrap().to_file_path().unwrap()
 }
 
