@@ -307,7 +307,7 @@ impl Turn {
 
     /// The report, and where it is written down.
     async fn run(&self, task: Task, documents: Documents) -> (Report, Option<Arc<Journal>>) {
-        let loaded = config::load(None, Some(&self.front.overrides), Some(&self.root));
+        let loaded = config::load(&[], Some(&self.front.overrides), Some(&self.root));
         for problem in &loaded.problems {
             self.think(&format!("Warning: {problem}\n"));
         }

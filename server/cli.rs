@@ -240,7 +240,7 @@ fn show(loaded: &Loaded) -> u8 {
 
 /// The settings in force; what cannot be used is complained of.
 fn load(overrides: &Value, workspace: Option<&Path>) -> Loaded {
-    let loaded = config::load(None, Some(overrides), workspace);
+    let loaded = config::load(&[], Some(overrides), workspace);
     for problem in &loaded.problems {
         complain(&format!("warning: {problem}"));
     }

@@ -72,8 +72,9 @@ pub struct Layer {
     pub values: Value,
 }
 
-/// Reads the user file, the environment and the workspace's file around `editor` and `command_line`.
-pub fn load(editor: Option<&Value>, command_line: Option<&Value>, workspace: Option<&Path>) -> Loaded {
+/// Reads the user file, the environment and the workspace's file around what the `editor` says, for all and then for
+/// this workspace alone, and the `command_line`.
+pub fn load(editor: &[&Value], command_line: Option<&Value>, workspace: Option<&Path>) -> Loaded {
     let mut problems = Vec::new();
     let mut layers = Vec::new();
     if let Some(path) = user_file() {
@@ -83,9 +84,9 @@ pub fn load(editor: Option<&Value>, command_line: Option<&Value>, workspace: Opt
             Err(problem) => problems.push(problem),
         }
     }
-    if let Some(values) = editor {
-        let values = values.get("opendevagent").unwrap_or(values).clone();
-        layers.push(Layer { origin: "editor".into(), values });
+    for values in editor {
+        let values = values.get("opendevagent").unwrap_or(values);
+        layers.push(Layer { origin: "editor".into(), values: values.clone() });
     }
     layers.push(Layer { origin: "environment".into(), values: environment(|name| std::env::var(name).ok()) });
     if let Some(values) = command_line {
@@ -151,6 +152,12 @@ impl Loaded {
             sandbox.timeout_seconds = sandbox.timeout_seconds.min(seconds);
         }
     }
+}
+
+/// Whether a name, nested or dotted, is one of a setting or of a group of them.
+pub fn is_setting(name: &str) -> bool {
+    let group = name.split('.').next().unwrap_or(name);
+    serde_json::to_value(Settings::default()).is_ok_and(|settings| settings.get(group).is_some())
 }
 
 /// A setting in seconds as a duration; settings are validated to be in range.

@@ -38,7 +38,7 @@ mod transport;
 use crate::dashboard::Dashboard;
 use diagnostics::Refresh;
 use outbox::{Notice, Outbox};
-use serde_json::Value;
+use serde_json::{Value, json};
 use session::Session;
 
 use std::ops::Deref;
@@ -49,6 +49,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_lsp::jsonrpc::{Request, RequestBuilder};
 use tower_lsp::lsp_types::MessageType;
 use tower_lsp::{Client, LspService};
 
@@ -109,8 +110,10 @@ struct Shared {
     outbox: Outbox,
     /// How many openings and changes of documents were taken over whole.
     edits: AtomicUsize,
-    /// Wakes whoever waits for a document to change.
+    /// Wakes whoever waits for a document to change, or for the client to answer.
     changed: Notify,
+    /// Held while a task has its model and sandbox made.
+    connecting: tokio::sync::Mutex<()>,
     /// Cancelled at the end; each task has a child.
     root: CancellationToken,
     work: TaskTracker,
@@ -140,6 +143,7 @@ impl Server {
             outbox: Outbox::default(),
             edits: AtomicUsize::new(0),
             changed: Notify::new(),
+            connecting: tokio::sync::Mutex::default(),
             root: CancellationToken::new(),
             work: TaskTracker::new(),
             gone: CancellationToken::new(),
@@ -177,10 +181,16 @@ impl Server {
         );
     }
 
-    /// Keeps the params of `initialize` before they lose what lsp-types does not know.
-    fn introduce(&self, params: Option<&Value>) {
-        *self.introduction.lock().unwrap_or_else(PoisonError::into_inner) =
-            params.cloned().unwrap_or_default();
+    /// Keeps the params of `initialize` as they are: lsp-types knows less than clients say, and would refuse a client for
+    /// one odd capability. What is left of the request has none.
+    fn introduce(&self, request: Request) -> Request {
+        let (method, id, params) = request.into_parts();
+        let params = params.unwrap_or_default();
+        let left =
+            if params.is_object() || params.is_null() { json!({"capabilities": {}}) } else { params.clone() };
+        *self.introduction.lock().unwrap_or_else(PoisonError::into_inner) = params;
+        let bare = Request::build(method).params(left);
+        id.into_iter().fold(bare, RequestBuilder::id).finish()
     }
 
     fn show(&self, typ: MessageType, message: String) {
@@ -204,6 +214,10 @@ impl Server {
     /// Ends the server when the process that started it is gone without closing our input.
     fn watch(&self, process: u32) {
         let gone = self.gone.clone();
+        if cfg!(target_os = "linux") && !std::path::Path::new(&format!("/proc/{process}")).exists() {
+            gone.cancel();
+            return;
+        }
         tokio::spawn(async move {
             host::process_end(process).await;
             gone.cancel();

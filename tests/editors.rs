@@ -107,8 +107,7 @@ async fn each_keeps_what_was_typed() {
             assert!(!peer.titles("a.py").await.iter().any(|title| title.starts_with("Apply")));
             let _ = peer.execute("apply", json!({"task": task})).await;
         }
-        let told = if peer.takes_edits() { "has changed where it was to be edited" } else { "Not applied: " };
-        peer.until_logged(&task, told).await;
+        peer.until_logged(&task, "has changed where it was to be edited").await;
         assert_eq!(peer.text("a.py"), typed, "{}", peer.name());
     })
     .await;

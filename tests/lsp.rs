@@ -6,6 +6,7 @@ mod moved;
 mod newer;
 mod plans;
 mod servers;
+mod settings;
 mod shown;
 mod wire;
 
@@ -426,6 +427,8 @@ async fn a_new_file_is_created_by_the_editor() {
     assert_eq!(changes[0]["kind"], "create");
     assert_eq!(changes[0]["options"]["ignoreIfExists"], true);
     assert_eq!(changes[1]["edits"][0]["newText"], "new = 1\n");
+    let new = json!({"uri": editor.uri("n.py"), "languageId": "python", "version": 1, "text": "new = 1\n"});
+    editor.notify("textDocument/didOpen", json!({"textDocument": new})).await;
     editor.reply(&apply, json!({"applied": true})).await;
     logged(&mut editor, &task, "Applied: ").await;
     assert!(!Path::new(&editor.workspace().join("n.py")).exists());
@@ -568,27 +571,6 @@ async fn findings_are_pulled_by_clients_that_can_be_told_to() {
     let document = json!({"textDocument": {"uri": editor.uri("a.py")}});
     let report = editor.request("textDocument/diagnostic", document).await.unwrap();
     assert_eq!(report["items"][0]["message"], "wrong");
-    editor.expect("window/showMessage").await;
-    editor.quit().await;
-}
-
-#[tokio::test]
-async fn settings_are_pulled_and_pushed() {
-    let models = Models::start(&[("architect", "Because.")]).await;
-    let capabilities = json!({"workspace": {"configuration": true}});
-    let mut editor = Editor::start(capabilities, Value::Null).await;
-    let pull = editor.expect("workspace/configuration").await;
-    assert_eq!(pull["params"]["items"], json!([{"section": "opendevagent"}]));
-    editor.reply(&pull, json!([null])).await;
-    editor
-        .notify("workspace/didChangeConfiguration", json!({"settings": {"opendevagent": models.settings}}))
-        .await;
-    editor.notify("workspace/didChangeConfiguration", json!({"settings": {}})).await;
-    let pull = editor.expect("workspace/configuration").await;
-    editor.reply(&pull, json!([{}])).await;
-    editor.open("a.py", "python", BEFORE).await;
-    let task = editor.begin("explain", "a.py").await;
-    assert_eq!(editor.ended(&task).await["text"], "Because.");
     editor.expect("window/showMessage").await;
     editor.quit().await;
 }

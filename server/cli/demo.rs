@@ -125,7 +125,7 @@ async fn model(real: bool, loaded: &Loaded) -> Result<(Arc<dyn Model>, Loaded), 
             "agents.coder.model": server.models[0],
             "agents.debugger.model": server.models[0],
         });
-        loaded = crate::config::load(None, Some(&changed), None);
+        loaded = crate::config::load(&[], Some(&changed), None);
     }
     let server = wiring::model(&loaded.settings, keys).map_err(|error| error.to_string())?;
     Ok((Arc::new(server), loaded))

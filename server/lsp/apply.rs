@@ -19,6 +19,8 @@ use tower_lsp::lsp_types::{ApplyWorkspaceEditParams, WorkspaceEdit, request};
 /// How long a client has to answer `workspace/applyEdit`, and then to show the new text.
 const APPLY_ANSWER: Duration = Duration::from_secs(60);
 const APPLY_SHOWN: Duration = Duration::from_secs(5);
+/// How often a file that is not open is looked at meanwhile.
+const APPLY_LOOK: Duration = Duration::from_millis(50);
 
 /// Why a proposal was not applied.
 enum Refusal {
@@ -28,6 +30,9 @@ enum Refusal {
     Stale(String),
     /// The client did not take the edit.
     Refused(String),
+    /// It says that it did, but a file that was not open does not show it. It may stand in a buffer that the client tells
+    /// nobody of, where it must not come a second time.
+    Unseen(String),
     Failed(String),
 }
 
@@ -60,6 +65,13 @@ impl Server {
                 self.note(id, format!("Not applied: {why}"));
                 self.step_is(id, State::Open);
                 self.offer_again(id, task, &why).await;
+            }
+            Err(Refusal::Unseen(why)) => {
+                self.move_offer(id, Offer::Applying, Offer::Discarded);
+                self.decided(id, Decision::Stale);
+                self.note(id, format!("Not known to be applied: {why}"));
+                self.step_is(id, State::Open);
+                self.warn(format!("{}: {why}", task.title()));
             }
             Err(Refusal::Refused(why) | Refusal::Failed(why)) => {
                 self.move_offer(id, Offer::Applying, Offer::Standing);
@@ -112,22 +124,41 @@ impl Server {
         })
     }
 
-    /// Where the editor takes no edits from a server, the action may have brought them along.
+    /// Where the editor takes no edits from a server, the action may have brought them along. It brings none for a text
+    /// that is neither as it was nor as it shall be: then they are carried over, and the next action brings them.
     async fn try_carried(&self, task: &Task, report: &Report) -> Result<String, Refusal> {
         let files: Vec<Placed> = {
             let session = self.session();
-            let changes = report.proposal.changes.iter();
-            changes
-                .filter_map(|change| Placed::of(&session.documents, &task.root, &change.file))
-                .filter(|file| file.version.is_some() && file.change.after.is_some())
-                .collect()
+            let mut files = Vec::new();
+            for change in &report.proposal.changes {
+                let Some(file) = Placed::of(&session.documents, &task.root, &change.file) else { continue };
+                let before = change.file.before.as_deref().unwrap_or_default();
+                let document = session.documents.get(&file.key);
+                if document.is_some_and(|document| document.text != before)
+                    && !reads(&session.documents, &file)
+                {
+                    return Err(Refusal::Moved(format!(
+                        "{} has changed in the editor since",
+                        change.file.path
+                    )));
+                }
+                files.extend(Some(file).filter(|file| file.version.is_some() && file.change.after.is_some()));
+            }
+            files
         };
         if files.len() == report.proposal.changes.len() {
             let all: Vec<&Placed> = files.iter().collect();
             let _awaited = self.awaits(&all);
             if tokio::time::timeout(APPLY_SHOWN, self.until_shown(&all)).await.is_ok() {
                 let workshop = self.workshop(&task.root).map_err(Refusal::Failed)?;
-                self.write_down(&workshop.connected.journal, report, Decision::Applied).await;
+                let journal = &workshop.connected.journal;
+                if let Some(why) = journal.overtaken(&task.root, report).await {
+                    self.warn(format!(
+                        "{}: applied, but {why}; look at the text before you save it",
+                        task.title()
+                    ));
+                }
+                self.write_down(journal, report, Decision::Applied).await;
                 self.prove(&files, report.verdict.as_ref());
                 return Ok(format!("Applied: {}", report.summary()));
             }
@@ -201,29 +232,18 @@ impl Server {
     /// Sends one edit and waits until the open documents show it.
     async fn send_edit(&self, task: &Task, edit: WorkspaceEdit, files: &[Placed]) -> Result<(), Refusal> {
         let touched = touched(&edit);
-        let open: Vec<&Placed> = files
-            .iter()
-            .filter(|file| file.version.is_some() && file.change.after.is_some())
-            .filter(|file| touched.contains(&file.uri.as_str()))
-            .collect();
-        let _awaited = self.awaits(&open);
+        let changed = files.iter().filter(|file| file.change.after.is_some());
+        let changed: Vec<&Placed> = changed.filter(|file| touched.contains(&file.uri.as_str())).collect();
+        let _awaited = self.awaits(&changed);
         let params = ApplyWorkspaceEditParams {
             label: Some(format!("OpenDevAgent: {}", task.title())),
             edit: edit.clone(),
         };
         let answer = self.client.send_request::<request::ApplyWorkspaceEdit>(params);
         let answer = tokio::time::timeout(APPLY_ANSWER, answer);
-        if open.is_empty() {
-            return match answer.await {
-                Ok(Ok(answer)) if answer.applied => Ok(()),
-                Ok(Ok(answer)) => Err(refused(answer.failure_reason)),
-                Ok(Err(error)) => Err(refused(Some(error.message.into_owned()))),
-                Err(_) => Err(unanswered()),
-            };
-        }
-        // The buffers decide. The answer only tells when waiting for them is over.
+        // The texts decide. The answer only tells when waiting for them is over.
         let reason = tokio::select! {
-            () = self.until_shown(&open) => return Ok(()),
+            () = self.until_shown(&changed), if !changed.is_empty() => return Ok(()),
             answer = answer => match answer {
                 Ok(Ok(answer)) if answer.applied => None,
                 Ok(Ok(answer)) => Some(answer.failure_reason),
@@ -234,22 +254,47 @@ impl Server {
         if let Some(reason) = reason {
             return Err(refused(reason));
         }
-        tokio::time::timeout(APPLY_SHOWN, self.until_shown(&open)).await.map_err(|_| {
+        tokio::time::timeout(APPLY_SHOWN, self.until_arrived(&changed)).await.map_err(|_| {
             let session = self.session();
-            let missing: Vec<&str> = open
-                .iter()
-                .filter(|file| !shows(&session, file))
-                .map(|file| file.change.path.as_str())
-                .collect();
-            Refusal::Failed(format!(
-                "the editor said the edit was applied, but {} does not show it",
-                missing.join(", ")
-            ))
+            let (open, closed): (Vec<&Placed>, Vec<&Placed>) =
+                changed.iter().filter(|file| !shows(&session, file)).partition(|file| file.version.is_some());
+            let names = |files: &[&Placed]| {
+                files.iter().map(|file| file.change.path.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            let said = "the editor said the edit was applied, but";
+            if open.is_empty() {
+                let closed = names(&closed);
+                Refusal::Unseen(format!(
+                    "{said} neither it nor the disk shows it in {closed}; save all files, and look"
+                ))
+            } else {
+                Refusal::Failed(format!("{said} {} does not show it", names(&open)))
+            }
         })
     }
 
     async fn until_shown(&self, files: &[&Placed]) {
         self.until_changed(|session| files.iter().all(|file| shows(session, file))).await;
+    }
+
+    /// The same, also of files that the client has written without opening them.
+    async fn until_arrived(&self, files: &[&Placed]) {
+        loop {
+            if tokio::time::timeout(APPLY_LOOK, self.until_shown(files)).await.is_ok() {
+                return;
+            }
+            let closed = files.iter().filter(|file| file.version.is_none());
+            let closed: Vec<(String, Option<String>)> =
+                closed.map(|file| (file.key.clone(), file.change.after.clone())).collect();
+            let look = move || {
+                let written =
+                    |(key, after): &&(String, Option<String>)| is_on_disk(Path::new(key), after.as_deref());
+                closed.iter().filter(written).map(|(key, _)| key.clone()).collect::<Vec<_>>()
+            };
+            let written = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            let mut session = self.session();
+            session.awaited.retain(|key, _| !written.contains(key));
+        }
     }
 
     /// Waits until a change of some document has brought this about.

@@ -35,7 +35,13 @@ impl Server {
             return;
         }
         if wanted.is_some_and(|seen| report.is_as_good(seen)) {
-            self.apply(id).await;
+            if self.session().editor.apply_edit {
+                self.apply(id).await;
+            } else {
+                let again =
+                    format!("{}: the edits fit your text as it is now; apply them once more", task.title());
+                self.show(MessageType::INFO, again);
+            }
             return;
         }
         // From here on the user decides anew.
@@ -78,8 +84,8 @@ impl Server {
     /// A task without edits: the user hears of it when something went wrong or nothing else was shown.
     fn tell_end(&self, task: &Task, report: &Report) {
         match (report.phase, &report.stop) {
-            _ if self.session().editor.ends || self.is_quiet(task) => {}
             (_, Some(Stop::Cancelled)) => {}
+            _ if self.session().editor.ends || self.is_quiet(task) => {}
             (Phase::Failed, _) => self.show(MessageType::ERROR, report.summary()),
             _ if report.text.is_none() => self.show(MessageType::INFO, report.summary()),
             _ => {}
@@ -89,7 +95,8 @@ impl Server {
     /// Whether the user wants no message of an end now. What a result is delivered by (a document, a review, the code
     /// action) is none.
     pub(super) fn is_quiet(&self, task: &Task) -> bool {
-        let hours = self.load(Some(&task.root)).settings.notify.quiet_hours;
+        let known = self.session().workshops.get(&task.root).map(|workshop| workshop.quiet_hours());
+        let hours = known.unwrap_or_else(|| self.load(Some(&task.root)).settings.notify.quiet_hours);
         hours.is_some_and(|hours| is_within(&hours, host::minute_of_day()) == Some(true))
     }
 

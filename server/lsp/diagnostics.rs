@@ -102,6 +102,11 @@ impl Server {
         self.refresh(Refresh::Lenses);
     }
 
+    /// Whether the client was asked for this and has yet to answer.
+    pub(super) fn is_asked(&self, what: Refresh) -> bool {
+        self.refreshes[what as usize].load(Ordering::Relaxed) > 0
+    }
+
     /// Has a client that can be told to ask again. One request of a kind is under way at once, however often and however slow.
     pub(super) fn refresh(&self, what: Refresh) {
         if !what.is_known(&self.session().editor) {
@@ -118,6 +123,7 @@ impl Server {
                 // Without an answer the client is asked again at the next wish.
                 let _ = tokio::time::timeout(REFRESHED, what.ask(&server)).await;
                 if wishes.compare_exchange(heard, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                    server.changed.notify_waiters();
                     return;
                 }
             }

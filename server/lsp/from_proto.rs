@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tower_lsp::jsonrpc::Error;
-use tower_lsp::lsp_types::{self, Diagnostic, Range, WorkspaceFolder};
+use tower_lsp::lsp_types::{self, Diagnostic, Range};
 use url::Url;
 
 /// Instructions and other words of the user may have this many bytes.
@@ -44,8 +44,6 @@ pub(super) fn given(diagnostic: &Diagnostic) -> Given {
 /// The folder that holds a file: the innermost of the workspace's. The file's own where the workspace has none, or is
 /// known by another name. `None` for a file outside: what lies around it was not opened to us.
 pub(super) fn root(folders: &[PathBuf], file: &Path) -> Option<PathBuf> {
-    let holding = folders.iter().filter(|folder| file.starts_with(folder));
-    let innermost = holding.max_by_key(|folder| folder.components().count()).cloned();
     let own = || {
         let own = file.parent()?;
         let real = || own.canonicalize().ok();
@@ -53,7 +51,13 @@ pub(super) fn root(folders: &[PathBuf], file: &Path) -> Option<PathBuf> {
         let inside = folders.is_empty() || folders.iter().any(|folder| holds(folder) == Some(true));
         inside.then(|| own.to_owned())
     };
-    innermost.or_else(own)
+    innermost(folders, file).or_else(own)
+}
+
+/// The innermost of the workspace's folders that holds a file, by its name alone.
+pub(super) fn innermost(folders: &[PathBuf], file: &Path) -> Option<PathBuf> {
+    let holding = folders.iter().filter(|folder| file.starts_with(folder));
+    holding.max_by_key(|folder| folder.components().count()).cloned()
 }
 
 /// The argument of the seven commands that start a task.
@@ -140,11 +144,6 @@ fn only<T: serde::de::DeserializeOwned>(command: &str, mut arguments: Vec<Value>
 
 pub(super) fn wrong(command: &str, why: impl std::fmt::Display) -> Error {
     Error::invalid_params(format!("opendevagent.{command}: {why}"))
-}
-
-/// The folders that are directories on this machine.
-pub(super) fn folders(folders: &[WorkspaceFolder]) -> Vec<PathBuf> {
-    folders.iter().filter_map(|folder| path(folder.uri.as_str())).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use super::capabilities::Editor;
 use super::{Server, actions, from_proto, hints, hover, to_proto};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use tower_lsp::LanguageServer;
@@ -15,10 +16,11 @@ use tower_lsp::lsp_types::{
     DocumentDiagnosticParams, DocumentDiagnosticReport, DocumentDiagnosticReportResult, ExecuteCommandParams,
     FullDocumentDiagnosticReport, Hover, HoverParams, InitializeParams, InitializeResult, InitializedParams,
     InlayHint, InlayHintParams, RelatedFullDocumentDiagnosticReport, ServerInfo, TextDocumentPositionParams,
+    WorkspaceFoldersChangeEvent,
 };
 
 impl LanguageServer for Server {
-    async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
+    async fn initialize(&self, _params: InitializeParams) -> Result<InitializeResult> {
         let raw = std::mem::take(&mut *self.introduction.lock().unwrap_or_else(PoisonError::into_inner));
         let editor = Editor::new(&raw);
         let capabilities = editor.answer();
@@ -27,13 +29,15 @@ impl LanguageServer for Server {
         let name = raw.pointer("/clientInfo/name").and_then(Value::as_str).unwrap_or("an editor");
         session.client = name.chars().take(100).collect();
         session.settings = raw.pointer("/initializationOptions/settings").cloned();
-        session.folders = from_proto::folders(params.workspace_folders.as_deref().unwrap_or_default());
+        let uri = |uri: &Value| uri.as_str()?.parse().ok();
+        let folders = raw.get("workspaceFolders").and_then(Value::as_array);
+        session.add_folders(folders.into_iter().flatten().filter_map(|folder| uri(folder.get("uri")?)));
         if session.folders.is_empty() {
-            let root = raw.get("rootUri").and_then(Value::as_str).and_then(from_proto::path);
-            session.folders.extend(root);
+            session.add_folders(raw.get("rootUri").and_then(uri));
         }
         drop(session);
-        if let Some(process) = params.process_id {
+        let process = raw.get("processId").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+        if let Some(process) = process {
             self.watch(process);
         }
         let version = Some(env!("CARGO_PKG_VERSION").into());
@@ -43,13 +47,14 @@ impl LanguageServer for Server {
 
     async fn initialized(&self, _params: InitializedParams) {
         let editor = self.session().editor.clone();
-        if editor.configuration {
-            self.pull_settings();
-        }
+        self.pull_settings();
         self.register(&editor);
         if editor.completions {
             // Whoever pauses first is not to wait for the setting.
-            self.inline();
+            let folders = self.session().folders.clone();
+            for folder in &folders {
+                self.inline(Some(folder));
+            }
         }
         self.tell_status();
         self.sweep();
@@ -115,31 +120,29 @@ impl LanguageServer for Server {
     }
 
     async fn did_change_workspace_folders(&self, params: DidChangeWorkspaceFoldersParams) {
-        let removed = from_proto::folders(&params.event.removed);
+        let WorkspaceFoldersChangeEvent { added, removed } = params.event;
+        let grows = !added.is_empty();
+        let removed: Vec<PathBuf> =
+            removed.iter().filter_map(|folder| from_proto::path(folder.uri.as_str())).collect();
         let mut session = self.session();
         session.folders.retain(|folder| !removed.contains(folder));
-        for folder in from_proto::folders(&params.event.added) {
-            if !session.folders.contains(&folder) {
-                session.folders.push(folder);
-            }
-        }
+        session.add_folders(added.into_iter().map(|folder| folder.uri));
         let gone: Vec<_> = removed.iter().filter_map(|folder| session.workshops.remove(folder)).collect();
+        session.own_settings.retain(|folder, _| !removed.contains(folder));
         drop(session);
+        if grows {
+            self.pull_settings();
+        }
         for workshop in gone {
             self.retire(workshop);
         }
     }
 
     async fn did_change_configuration(&self, params: DidChangeConfigurationParams) {
-        let pull = self.session().editor.configuration;
         match params.settings {
-            Value::Object(mut settings) if !settings.is_empty() => match settings.remove("opendevagent") {
-                Some(Value::Object(section)) => self.configure(section),
-                _ => self.configure(settings),
-            },
+            Value::Object(settings) if !settings.is_empty() => self.take_settings(settings),
             // The client only says that something has changed.
-            _ if pull => self.pull_settings(),
-            _ => {}
+            _ => self.pull_settings(),
         }
     }
 
@@ -167,10 +170,11 @@ impl LanguageServer for Server {
     }
 
     async fn inlay_hint(&self, params: InlayHintParams) -> Result<Option<Vec<InlayHint>>> {
-        if !self.inline().verdict {
+        let uri = params.text_document.uri.as_str();
+        if !self.inline(from_proto::path(uri).as_deref()).verdict {
             return Ok(None);
         }
-        let key = from_proto::key(params.text_document.uri.as_str());
+        let key = from_proto::key(uri);
         Ok(Some(hints::hints(&self.session(), &key, params.range)))
     }
 

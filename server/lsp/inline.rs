@@ -127,10 +127,11 @@ impl Server {
 
     /// Where to complete; `None` when nothing is wished for there. The one under way ends.
     fn cursor(&self, params: &Params) -> Result<Option<Cursor>> {
-        if !self.session().editor.completions || !self.inline().completion {
+        let uri = params.text_document.uri.as_str();
+        let wished = || self.inline(from_proto::path(uri).as_deref()).completion;
+        if !self.session().editor.completions || !wished() {
             return Ok(None);
         }
-        let uri = params.text_document.uri.as_str();
         let key = from_proto::key(uri);
         let mut session = self.session();
         if session.doubted.contains(&key) {
@@ -153,6 +154,7 @@ impl Server {
     }
 
     async fn completed(&self, cursor: &Cursor) -> Option<String> {
+        self.settled().await;
         let server = self.clone();
         let (key, file, position) = (cursor.key.clone(), cursor.file.clone(), cursor.position);
         let asked = tokio::task::spawn_blocking(move || server.question(&key, &file, position));

@@ -12,7 +12,7 @@ use tower_lsp::lsp_types::{CodeLens, Command, Position, Range};
 impl Server {
     /// All lenses of a document.
     pub(super) async fn lenses(&self, uri: String) -> Vec<CodeLens> {
-        let wanted = self.inline().stubs;
+        let wanted = self.inline(from_proto::path(&uri).as_deref()).stubs;
         let (mut lenses, document) = {
             let session = self.session();
             let document = session.documents.get(&from_proto::key(&uri)).filter(|_| wanted).cloned();

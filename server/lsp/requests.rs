@@ -21,6 +21,8 @@ pub(super) struct OneTask {
 
 #[derive(Deserialize)]
 pub(super) struct SetKey {
+    /// Null forgets the key; one that is missing may have been misspelt.
+    #[serde(deserialize_with = "Option::deserialize")]
     key: Option<String>,
 }
 

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower_lsp::lsp_types::{ProgressToken, TextDocumentContentChangeEvent};
+use tower_lsp::lsp_types::{ProgressToken, TextDocumentContentChangeEvent, Uri};
 
 /// Times that a proposal is carried over before the user is asked again.
 const MOVES: u32 = 3;
@@ -46,10 +46,16 @@ pub(super) struct Session {
     pub(super) doubted: HashSet<String>,
     /// Workspace folders, as absolute paths.
     pub(super) folders: Vec<PathBuf>,
+    /// What the client calls them.
+    pub(super) folder_uris: HashMap<PathBuf, Uri>,
     /// The settings that the client has sent last.
     pub(super) settings: Option<Value>,
-    /// What they say of lenses, hints and completions; `None` until it is read.
-    pub(super) inline: Option<Inline>,
+    /// What folders have of their own, laid over those.
+    pub(super) own_settings: HashMap<PathBuf, Value>,
+    /// When the client was asked for settings, and had answered all before.
+    pub(super) asked_settings: Option<Instant>,
+    /// What the settings of folders, and of files in none, say of lenses, hints and completions, once it was needed.
+    pub(super) inline: HashMap<Option<PathBuf>, Inline>,
     /// Model and sandbox by workspace folder, made when first needed, forgotten when the settings change.
     pub(super) workshops: HashMap<PathBuf, Arc<Workshop>>,
     /// URIs of the texts that the client has asked for (`newer`).
@@ -139,6 +145,17 @@ pub(super) enum Offer {
 }
 
 impl Session {
+    /// Takes over workspace folders; those that are none on this machine are left out.
+    pub(super) fn add_folders(&mut self, uris: impl IntoIterator<Item = Uri>) {
+        for uri in uris {
+            let Some(folder) = from_proto::path(uri.as_str()) else { continue };
+            if !self.folders.contains(&folder) {
+                self.folders.push(folder.clone());
+            }
+            self.folder_uris.insert(folder, uri);
+        }
+    }
+
     pub(super) fn open(&mut self, uri: String, version: i32, language: String, text: &str) {
         let document = Document { version, language, text: ropey::Rope::from_str(text), uri };
         let key = from_proto::key(&document.uri);
@@ -317,12 +334,14 @@ impl Entry {
 
     /// One row of `opendevagent/tasks`.
     pub(super) fn row(&self) -> Value {
+        // The report is there before its end is told.
+        let phase = self.report.as_ref().map_or(self.phase, |report| report.phase);
         json!({
             "task": self.task.id,
             "action": self.task.action,
             "title": self.task.title(),
-            "phase": self.phase,
-            "percent": self.phase.percent(),
+            "phase": phase,
+            "percent": phase.percent(),
             "verdict": self.report.as_ref().and_then(|report| report.verdict.as_ref()),
             "offer": self.offer == Offer::Standing,
             "proposal": self.offer,

@@ -6,27 +6,59 @@ use super::tasks::Workshop;
 use super::{Server, from_proto, to_proto};
 use crate::config::{self, Inline, Loaded};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tower_lsp::jsonrpc::Result;
-use tower_lsp::lsp_types::{ConfigurationItem, Registration};
+use tower_lsp::lsp_types::{ConfigurationItem, Registration, Uri};
+
+/// How long a client has to tell the settings before work begins without its answer.
+const SETTINGS_ANSWER: Duration = Duration::from_secs(3);
 
 impl Server {
     /// The settings in force for a workspace folder.
     pub(super) fn load(&self, folder: Option<&Path>) -> Loaded {
-        let editor = self.session().settings.clone();
-        config::load(editor.as_ref(), Some(&self.overrides), folder)
+        let (general, own) = {
+            let session = self.session();
+            (session.settings.clone(), folder.and_then(|folder| session.own_settings.get(folder).cloned()))
+        };
+        let editor: Vec<&Value> = general.iter().chain(&own).collect();
+        config::load(&editor, Some(&self.overrides), folder)
     }
 
-    /// Takes new settings; the next task is run under them. Emacs sends an empty object at its start, which
-    /// must not undo `initializationOptions`.
-    pub(super) fn configure(&self, settings: Map<String, Value>) {
-        if !settings.is_empty() {
-            self.session().settings = Some(Value::Object(settings));
-            self.reconnect();
-            if self.session().inline.is_some() {
-                self.read_inline();
+    /// Takes settings that the client has sent on its own: the section, or all it has of any server. What folders have
+    /// of their own is asked for again.
+    pub(super) fn take_settings(&self, mut sent: Map<String, Value>) {
+        let section = match sent.remove("opendevagent") {
+            Some(Value::Object(section)) => section,
+            None if sent.keys().any(|key| config::is_setting(key)) => sent,
+            // Nothing of it is about us.
+            Some(_) | None => return,
+        };
+        let own = self.session().own_settings.clone();
+        self.configure(Some(section), own);
+        if !self.session().own_settings.is_empty() {
+            self.pull_settings();
+        }
+    }
+
+    /// Takes what holds for all, and what folders have of their own; the next task is run under it. Emacs sends an empty
+    /// object at its start, which must not undo `initializationOptions`.
+    fn configure(&self, general: Option<Map<String, Value>>, own: HashMap<PathBuf, Value>) {
+        let shown: Vec<Option<PathBuf>> = {
+            let mut session = self.session();
+            let general = general.filter(|settings| !settings.is_empty()).map(Value::Object);
+            let general = general.or_else(|| session.settings.clone());
+            if session.settings == general && session.own_settings == own {
+                return;
             }
+            (session.settings, session.own_settings) = (general, own);
+            session.inline.keys().cloned().collect()
+        };
+        self.reconnect();
+        for folder in shown {
+            self.read_inline(folder);
         }
     }
 
@@ -52,33 +84,57 @@ impl Server {
 
     /// Asks a client that keeps the settings for them.
     pub(super) fn pull_settings(&self) {
+        if !self.is_asked(Refresh::Settings) {
+            self.session().asked_settings = Some(Instant::now());
+        }
         self.refresh(Refresh::Settings);
     }
 
+    /// Asks for what holds for all, then for what holds in each folder.
     pub(super) async fn ask_for_settings(&self) -> Result<()> {
-        let item = ConfigurationItem { scope_uri: None, section: Some("opendevagent".into()) };
-        if let Some(Value::Object(settings)) = self.client.configuration(vec![item]).await?.pop() {
-            self.configure(settings);
-        }
+        let (folders, uris) = {
+            let session = self.session();
+            (session.folders.clone(), session.folder_uris.clone())
+        };
+        let item = |scope: Option<&Uri>| ConfigurationItem {
+            scope_uri: scope.cloned(),
+            section: Some("opendevagent".into()),
+        };
+        let items = std::iter::once(item(None)).chain(folders.iter().map(|folder| item(uris.get(folder))));
+        let mut answers = self.client.configuration(items.collect()).await?.into_iter();
+        let general = answers.next().unwrap_or_default();
+        let has_own = |answer: &Value| answer.as_object().is_some_and(|own| !own.is_empty());
+        let own = folders.into_iter().zip(answers);
+        let own = own.filter(|(_, answer)| has_own(answer) && *answer != general).collect();
+        self.configure(general.as_object().cloned(), own);
         Ok(())
     }
 
-    /// The settings of what is shown in the text. They are read beside the handlers when first needed; until then
-    /// they are as declared.
-    pub(super) fn inline(&self) -> Inline {
+    /// Waits for settings that were asked for: what a folder has of its own may name another model, so nothing is to
+    /// be sent to the one for all meanwhile. A client that never answers holds nobody up for long.
+    pub(super) async fn settled(&self) {
+        let Some(since) = self.session().asked_settings else { return };
+        let answered = self.until_changed(|_| !self.is_asked(Refresh::Settings));
+        let _ = tokio::time::timeout_at((since + SETTINGS_ANSWER).into(), answered).await;
+    }
+
+    /// The settings of what is shown in the text of a file. They are read beside the handlers when first needed; until
+    /// then they are as declared.
+    pub(super) fn inline(&self, file: Option<&Path>) -> Inline {
         let mut session = self.session();
-        if let Some(inline) = &session.inline {
+        let folder = file.and_then(|file| from_proto::innermost(&session.folders, file));
+        if let Some(inline) = session.inline.get(&folder) {
             return inline.clone();
         }
-        session.inline = Some(Inline::default());
+        session.inline.insert(folder.clone(), Inline::default());
         drop(session);
-        self.read_inline();
+        self.read_inline(folder);
         Inline::default()
     }
 
-    fn read_inline(&self) {
+    fn read_inline(&self, folder: Option<PathBuf>) {
         let server = self.clone();
-        tokio::task::spawn_blocking(move || drop(server.reload(None)));
+        tokio::task::spawn_blocking(move || drop(server.reload(folder.as_deref())));
     }
 
     /// The settings in force for a folder. Has the client ask again for what is shown otherwise now.
@@ -88,7 +144,7 @@ impl Server {
         let _reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = self.load(folder);
         let inline = &loaded.settings.inline;
-        let old = self.session().inline.replace(inline.clone());
+        let old = self.session().inline.insert(folder.map(Path::to_owned), inline.clone());
         if old.is_some_and(|old| old != *inline) {
             self.refresh(Refresh::Lenses);
             self.refresh(Refresh::Hints);
@@ -138,7 +194,10 @@ impl Server {
         if files.is_empty() {
             return;
         }
-        self.read_inline();
+        let shown: Vec<_> = self.session().inline.keys().cloned().collect();
+        for folder in shown {
+            self.read_inline(folder);
+        }
         let server = self.clone();
         tokio::task::spawn_blocking(move || {
             for file in files {

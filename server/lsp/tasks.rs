@@ -40,6 +40,10 @@ impl Workshop {
     pub(super) fn calls_per_minute(&self) -> u32 {
         self.loaded.settings.limits.requests_per_minute
     }
+
+    pub(super) fn quiet_hours(&self) -> Option<String> {
+        self.loaded.settings.notify.quiet_hours.clone()
+    }
 }
 
 impl Server {
@@ -122,7 +126,12 @@ impl Server {
     }
 
     async fn run(self, task: Task, documents: Documents, cancel: CancellationToken) -> Report {
-        let workshop = match self.workshop(&task.root) {
+        let made = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Report::stopped(&task, Stop::Cancelled),
+            made = self.workshop_for(&task.root) => made,
+        };
+        let workshop = match made {
             Ok(workshop) => workshop,
             Err(problem) => return Report::stopped(&task, Stop::Model(problem)),
         };
@@ -178,8 +187,8 @@ impl Server {
             entry.documents = Documents::default();
             entry.report = Some(report.clone());
         }
-        if let (Kind::Ended { quiet, .. }, Some((task, _))) = (&mut ended, self.ended(&id)) {
-            *quiet = self.is_quiet(&task);
+        if let (Kind::Ended { quiet, .. }, Some((task, report))) = (&mut ended, self.ended(&id)) {
+            *quiet = report.stop != Some(Stop::Cancelled) && self.is_quiet(&task);
         }
         self.emit(&id, ended);
         self.step_ended(&report);
@@ -204,6 +213,15 @@ impl Server {
             tokio::time::sleep(BEHIND).await;
             remembered.run_until_cancelled(act).await
         });
+    }
+
+    /// Model and sandbox for a folder, once its settings are known. Those who wait take turns, and hold up no handler.
+    async fn workshop_for(&self, root: &Path) -> Result<Arc<Workshop>, String> {
+        self.settled().await;
+        let _turn = self.connecting.lock().await;
+        let (server, root) = (self.clone(), root.to_owned());
+        let made = tokio::task::spawn_blocking(move || server.workshop(&root));
+        made.await.unwrap_or_else(|error| Err(format!("the settings could not be read, a bug: {error}")))
     }
 
     /// Model and sandbox for a folder, made when first needed and when its settings have changed since.

@@ -68,9 +68,10 @@ where
             Some(Incoming::Request(request)) => {
                 shut_down |= request.method() == "shutdown";
                 exit = request.method() == "exit";
-                if request.method() == "initialize" {
-                    service.inner().introduce(request.params());
-                }
+                let request = match request.method() {
+                    "initialize" => service.inner().introduce(request),
+                    _ => request,
+                };
                 let edits = matches!(request.method(), "textDocument/didOpen" | "textDocument/didChange");
                 let taken = service.inner().edits.load(Ordering::Relaxed);
                 let answer = handle(&mut service, request, &answers, &calls);

@@ -237,11 +237,6 @@ impl Peer {
         self.kind.route
     }
 
-    /// It says that a server may ask it to edit.
-    pub(super) fn takes_edits(&self) -> bool {
-        (self.kind.capabilities)()["workspace"]["applyEdit"] == true
-    }
-
     pub(super) fn choose(&mut self, title: &'static str) {
         self.choice = Some(title);
     }

@@ -95,6 +95,45 @@ async fn a_file_that_is_closed_meanwhile() {
     editor.reply(&question, json!({"title": "Apply"})).await;
     let apply = editor.expect("workspace/applyEdit").await;
     assert_eq!(apply["params"]["edit"]["documentChanges"][0]["textDocument"]["version"], Value::Null);
+    std::fs::write(editor.workspace().join("a.py"), AFTER).unwrap();
+    editor.reply(&apply, json!({"applied": true})).await;
+    logged(&mut editor, &task, "Applied: ").await;
+    editor.quit().await;
+}
+
+/// What the client says of a file that was not open is believed no more than of an open one. The edit may stand in a
+/// buffer that nobody told of, so it is not sent a second time.
+#[tokio::test]
+async fn a_closed_file_that_the_client_only_says_it_has_edited() {
+    let mut editor = generating(EDIT).await;
+    let (task, question) = propose(&mut editor).await;
+    let closed = json!({"textDocument": {"uri": editor.uri("a.py")}});
+    editor.notify("textDocument/didClose", closed).await;
+    editor.reply(&question, json!({"title": "Apply"})).await;
+    let apply = editor.expect("workspace/applyEdit").await;
+    editor.reply(&apply, json!({"applied": true})).await;
+    let told = editor.expect("window/showMessage").await;
+    let message = told["params"]["message"].as_str().unwrap();
+    assert!(message.contains("shows it in a.py; save all files, and look"), "{message}");
+    let record = editor.request("opendevagent/task", json!({"task": task})).await.unwrap();
+    assert!(!record["log"].to_string().contains("Applied: "), "{record}");
+    let error = editor.execute("apply", json!({"task": task})).await.unwrap_err();
+    assert_eq!(error["code"], -32602);
+    editor.quit().await;
+}
+
+/// The client shows the edit by opening the file with it, and the user types on at once.
+#[tokio::test]
+async fn a_closed_file_that_is_opened_with_the_edit() {
+    let mut editor = generating(EDIT).await;
+    let (task, question) = propose(&mut editor).await;
+    let closed = json!({"textDocument": {"uri": editor.uri("a.py")}});
+    editor.notify("textDocument/didClose", closed).await;
+    editor.reply(&question, json!({"title": "Apply"})).await;
+    let apply = editor.expect("workspace/applyEdit").await;
+    let document = json!({"uri": editor.uri("a.py"), "languageId": "python", "version": 1, "text": AFTER});
+    editor.notify("textDocument/didOpen", json!({"textDocument": document})).await;
+    editor.change("a.py", 2, "typed = 1\n").await;
     editor.reply(&apply, json!({"applied": true})).await;
     logged(&mut editor, &task, "Applied: ").await;
     editor.quit().await;

@@ -309,10 +309,51 @@ async fn a_file_that_changes_on_disk_while_it_is_not_open() {
     rechecks(&mut editor).await;
     let apply = editor.expect("workspace/applyEdit").await;
     assert_eq!(apply["params"]["edit"]["documentChanges"][0]["textDocument"]["version"], Value::Null);
-    assert_eq!(performed(&apply, &pulled), format!("# pulled\n{AFTER}"));
+    let after = performed(&apply, &pulled);
+    assert_eq!(after, format!("# pulled\n{AFTER}"));
+    std::fs::write(editor.workspace().join("a.py"), after).unwrap();
     editor.reply(&apply, json!({"applied": true})).await;
     logged(&mut editor, &task, "Applied: ").await;
     editor.quit().await;
+}
+
+/// Kate takes no edits from a server: the code action brings them along, and brings none for a text that has moved on.
+#[tokio::test]
+async fn an_editor_that_takes_no_edits_gets_those_for_its_text_as_it_is_now() {
+    let models = Models::start(&[("architect", PLAN), ("coder", EDIT)]).await;
+    let literals = json!({"codeActionLiteralSupport": {"codeActionKind": {"valueSet": []}}});
+    let capabilities = json!({"textDocument": {"codeAction": literals}});
+    let mut editor = Editor::start(capabilities, options(&models)).await;
+    editor.open("a.py", "python", BEFORE).await;
+    let task = editor.begin("generate", "a.py").await;
+    editor.ended(&task).await;
+    let (before, after) = (format!("# note\n{BEFORE}"), format!("# note\n{AFTER}"));
+    editor.change("a.py", 2, &before).await;
+    let action = first_action(&mut editor).await;
+    assert_eq!(action["title"], "Apply: generate a.py (unverified before your changes)");
+    assert!(action.get("edit").is_none(), "{action}");
+    editor.execute("apply", json!({"task": task})).await.unwrap();
+    let told = editor.expect("window/showMessage").await;
+    assert!(told["params"]["message"].as_str().unwrap().contains("apply them once more"), "{told}");
+    let action = first_action(&mut editor).await;
+    assert_eq!(action["title"], "Apply: generate a.py (unverified)");
+    let edits = &action["edit"]["changes"][editor.uri("a.py")];
+    assert_eq!(edits[0]["range"]["start"], json!({"line": 2, "character": 11}), "{action}");
+    editor.execute("apply", json!({"task": task})).await.unwrap();
+    editor.change("a.py", 3, &after).await;
+    logged(&mut editor, &task, "Applied: ").await;
+    assert_eq!(decisions(&editor, &task, 2), ["rebased", "applied"]);
+    editor.quit().await;
+}
+
+async fn first_action(editor: &mut Editor) -> Value {
+    let at = json!({"line": 0, "character": 0});
+    let params = json!({
+        "textDocument": {"uri": editor.uri("a.py")},
+        "range": {"start": at, "end": at},
+        "context": {"diagnostics": []},
+    });
+    editor.request("textDocument/codeAction", params).await.unwrap()[0].take()
 }
 
 #[tokio::test]
