@@ -19,11 +19,13 @@ use crate::event::Action;
 use crate::{acp, doctor, lsp};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Map, Value, json};
+use std::cell::LazyCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 /// Plans, writes and repairs code, and proves it in a sandbox before it reaches your files.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(name = "opendevagent", version, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
@@ -35,14 +37,14 @@ pub struct Cli {
 }
 
 /// Flags of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Common {
     /// Set any setting, e.g. `--set agents.coder.model=qwen/qwen3-coder`.
     #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     settings: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Server {
     /// Serve one editor over TCP instead of standard input and output.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -157,13 +159,34 @@ enum ConfigCommand {
     },
 }
 
+impl Cli {
+    /// The process's arguments; ends the process where they cannot be used. An editor's are none or `--stdio`: to set up
+    /// all commands for those would take a third of a start.
+    pub fn of_process() -> Self {
+        if std::env::args_os().skip(1).all(|argument| argument == "--stdio") {
+            Self::default()
+        } else {
+            Self::parse()
+        }
+    }
+}
+
 /// Runs a command to its exit code.
 pub async fn run(cli: Cli) -> u8 {
     let overrides = match settings(&cli.common.settings) {
         Ok(overrides) => overrides,
         Err(why) => return usage(&why),
     };
-    match cli.command.unwrap_or(Command::Lsp(cli.server)) {
+    // Apart, so that the stack of a server that waits holds nothing of what the commands need.
+    let work: Pin<Box<dyn Future<Output = u8>>> = match cli.command {
+        None => Box::pin(serve(cli.server, overrides)),
+        Some(command) => Box::pin(perform(command, overrides)),
+    };
+    work.await
+}
+
+async fn perform(command: Command, overrides: Value) -> u8 {
+    match command {
         Command::Lsp(server) => serve(server, overrides).await,
         Command::Plan(args) => task::run(Action::Plan, args, &overrides).await,
         Command::Generate(args) => task::run(Action::Generate, args, &overrides).await,
@@ -249,7 +272,7 @@ fn load(overrides: &Value, workspace: Option<&Path>) -> Loaded {
 
 /// `KEY=VALUE` pairs as a layer of settings.
 fn settings(pairs: &[String]) -> Result<Value, String> {
-    let rows = config::rows();
+    let rows = LazyCell::new(config::rows);
     let mut values = Map::new();
     for pair in pairs {
         let (key, text) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: expected KEY=VALUE"))?;
@@ -303,4 +326,18 @@ async fn interrupted() {
     }
     #[cfg(not(unix))]
     let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_editor_starts_what_no_argument_and_stdio_start() {
+        let parsed =
+            |arguments: &[&str]| format!("{:?}", Cli::try_parse_from(arguments).expect("it is valid"));
+        let short = format!("{:?}", Cli::default());
+        assert_eq!(parsed(&["opendevagent"]), short);
+        assert_eq!(parsed(&["opendevagent", "--stdio"]), short.replace("stdio: false", "stdio: true"));
+    }
 }

@@ -8,6 +8,7 @@ pub mod quiet;
 mod rows;
 mod settings;
 
+use rows::PREFIX;
 pub use rows::{Row, rows, schema};
 pub use settings::*;
 
@@ -88,7 +89,12 @@ pub fn load(editor: &[&Value], command_line: Option<&Value>, workspace: Option<&
         let values = values.get("opendevagent").unwrap_or(values);
         layers.push(Layer { origin: "editor".into(), values: values.clone() });
     }
-    layers.push(Layer { origin: "environment".into(), values: environment(|name| std::env::var(name).ok()) });
+    if std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with(PREFIX)) {
+        layers.push(Layer {
+            origin: "environment".into(),
+            values: environment(|name| std::env::var(name).ok()),
+        });
+    }
     if let Some(values) = command_line {
         layers.push(Layer { origin: "command line".into(), values: values.clone() });
     }

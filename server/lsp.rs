@@ -67,7 +67,7 @@ where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
-    host::return_large_blocks();
+    host::keep_heaps_small();
     let (service, socket) = LspService::build(|client| Server::new(client, overrides))
         .custom_method("window/workDoneProgress/cancel", Server::progress_cancel)
         .custom_method("$/setTrace", Server::set_trace)

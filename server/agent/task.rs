@@ -99,7 +99,8 @@ pub struct Given {
 }
 
 /// The Architect's answer (CONTRACT §6).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Plan {
     pub summary: String,
     #[serde(default)]
@@ -118,14 +119,16 @@ pub struct Plan {
     pub risks: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Part {
     pub name: String,
     #[serde(default)]
     pub responsibility: String,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlanStep {
     pub title: String,
     #[serde(default)]
@@ -134,7 +137,7 @@ pub struct PlanStep {
     pub files: Vec<String>,
     /// What became of it; never a model's to say.
     #[serde(default)]
-    #[schemars(skip)]
+    #[cfg_attr(test, schemars(skip))]
     pub state: State,
 }
 

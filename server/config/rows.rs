@@ -3,6 +3,9 @@
 use super::Settings;
 use serde_json::{Value, json};
 
+/// What the name of each setting begins with in the environment.
+pub(super) const PREFIX: &str = "OPENDEVAGENT_";
+
 /// One setting.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -49,11 +52,12 @@ impl Row {
     }
 }
 
+/// Made from [`Settings`] by a test: to make it anew at each start would cost more than all else that a start does.
+const SCHEMA: &str = include_str!("schema.json");
+
 /// The JSON Schema of all settings.
 pub fn schema() -> Value {
-    let mut schema = schemars::schema_for!(Settings).to_value();
-    schema["title"] = json!("OpenDevAgent settings");
-    schema
+    serde_json::from_str(SCHEMA).unwrap_or_default()
 }
 
 /// Every setting, in the order of declaration.
@@ -108,7 +112,7 @@ fn tidy(value: &Value) -> Value {
 /// Capitals, words split by `_`. A unit such as `MiB` is one word.
 fn environment_name(key: &str) -> String {
     let key = key.replace("MiB", "Mib").replace("KiB", "Kib");
-    let mut name = String::from("OPENDEVAGENT_");
+    let mut name = PREFIX.to_owned();
     let mut previous = '.';
     for character in key.chars() {
         if character == '.' || character.is_uppercase() && previous.is_lowercase() {

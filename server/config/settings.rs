@@ -2,18 +2,17 @@
 
 use super::quiet::is_within;
 use super::seconds;
-use crate::model::catalog::WELL_KNOWN;
 use crate::sandbox::Limits;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Declares a group of settings: its fields with defaults; the doc comment of a field is its description.
 macro_rules! settings {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty = $default:expr,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
 
@@ -59,7 +58,8 @@ settings! {
 }
 
 /// Whether providers may keep prompts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DataCollection {
     Deny,
@@ -90,12 +90,14 @@ macro_rules! agent {
             #[doc = $what]
             $name {
                 /// Model that is asked.
-                #[schemars(extend("examples" = WELL_KNOWN))]
+                #[cfg_attr(test, schemars(extend("examples" = crate::model::catalog::WELL_KNOWN)))]
                 model: String = $model.into(),
                 /// 0 (always the likeliest word) to 2.
                 temperature: f64 = $temperature,
                 /// Models asked in this order when the first fails.
-                #[schemars(extend("items" = json!({"type": "string", "examples": WELL_KNOWN})))]
+                #[cfg_attr(test, schemars(extend("items" = serde_json::json!({
+                    "type": "string", "examples": crate::model::catalog::WELL_KNOWN
+                }))))]
                 fallbacks: Vec<String> = vec!["meta-llama/llama-3.1-70b-instruct".into()],
             }
         }

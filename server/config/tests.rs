@@ -61,6 +61,14 @@ fn environment_names_follow_the_keys() {
 }
 
 #[test]
+fn the_schema_is_that_of_the_settings() {
+    let mut schema = schemars::schema_for!(Settings).to_value();
+    schema["title"] = json!("OpenDevAgent settings");
+    let text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+    expect_test::expect_file!["schema.json"].assert_eq(&(text + "\n"));
+}
+
+#[test]
 fn every_setting_has_a_description_and_a_default() {
     for row in rows() {
         assert!(!row.description().is_empty(), "{} has no description", row.key);

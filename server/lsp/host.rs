@@ -82,12 +82,14 @@ unsafe extern "C" fn forget_constant_pages(
     0
 }
 
-/// Has large blocks go straight back when they are freed. glibc otherwise raises its own limit for that with each such
-/// block, and keeps what one flood of output took for the next.
-pub(super) fn return_large_blocks() {
+/// Has large blocks go straight back when they are freed: glibc otherwise raises its own limit for that with each such
+/// block, and keeps what one flood of output took for the next. And has threads share two heaps: a heap for each thread
+/// keeps pages of its own.
+pub(super) fn keep_heaps_small() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: takes plain integers and may be called at any time.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+        libc::mallopt(libc::M_ARENA_MAX, 2);
     }
 }
