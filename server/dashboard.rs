@@ -13,7 +13,7 @@ mod words;
 
 use crate::config::Loaded;
 use crate::event::Kind;
-use crate::journal::{Query, Row, Store};
+use crate::journal::{Query, Row, Store, is_this_server};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::io;
@@ -65,9 +65,19 @@ pub struct Desk {
     pub store: Arc<dyn Store>,
     /// The settings in force now.
     pub loaded: Box<dyn Fn() -> Loaded + Send + Sync>,
-    /// What can be done with a task now.
+    /// What this program can do with a task now.
     pub offers: Offers,
     pub act: Act,
+}
+
+impl Desk {
+    /// What can be done with a task now. Whoever runs it elsewhere can be asked to cancel it; a proposal is for the
+    /// editor that has it to apply, before the eyes of who sits there.
+    fn wishes(&self, row: &Row) -> Vec<Wish> {
+        let own = (self.offers)(&row.id);
+        let runs_elsewhere = row.is_running() && !row.interrupted && !is_this_server(&row.server);
+        if own.is_empty() && runs_elsewhere { vec![Wish::Cancel] } else { own }
+    }
 }
 
 /// For how long what is good.

@@ -12,6 +12,7 @@ mod files;
 mod index;
 mod keep;
 mod line;
+mod memory;
 mod otlp;
 mod team;
 mod telemetry;
@@ -19,7 +20,7 @@ mod witness;
 
 pub use claim::Claim;
 pub use files::Files;
-pub use keep::{Decision, Journal, again};
+pub use keep::{Decision, Journal, again, resumed};
 pub use line::hide;
 pub use team::TeamStore;
 pub use telemetry::{HEADERS_ENV, Telemetry};
@@ -116,12 +117,18 @@ pub struct Round {
     pub model: String,
     pub prompt_sha256: String,
     pub prompt_bytes: u64,
+    /// The same for prompts that differ in times alone.
+    pub question: String,
     /// The files shown to it.
     pub files: Vec<String>,
     /// Milliseconds since the Unix epoch.
     pub asked: u64,
     pub answered: Option<u64>,
     pub reply: Option<String>,
+    /// Of the answer as it came: what stands here may have keys hidden, or be cut.
+    pub reply_sha256: String,
+    /// The task that this one resumes had the answer already: no model was asked.
+    pub again: bool,
     /// How the answer ended, e.g. `stop`; or why there is none.
     pub finish: Option<String>,
     pub usage: Usage,

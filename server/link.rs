@@ -1,17 +1,20 @@
-//! The way to the Redis of a team: the one place that opens connections. Address, password, TLS, a Cluster's
-//! redirections, and how long one that is gone is left alone.
+//! The way to the Redis of a team: the one place that opens connections. Addresses, password, TLS, a Cluster's
+//! redirections, how long one that is gone is left alone, and the key that tells the team's words from a stranger's.
 //!
 //! All our keys carry one hash tag, because scripts touch several at once: in a Cluster they stand in one slot, so
 //! following the node that holds it is all that a Cluster asks of us.
 
 mod limit;
+mod seal;
 
 pub use limit::{Limit, fingerprint};
+pub use seal::{KEY_ENV, Seal, no_key};
 
+use futures_util::future::select_ok;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
-    RedisError, Script,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, RedisError, Script, ServerErrorKind,
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
@@ -34,6 +37,10 @@ const LONG: Duration = Duration::from_secs(15);
 const ALONE: Duration = Duration::from_secs(10);
 /// Nodes that are asked for the one that holds our keys.
 const HOPS: usize = 4;
+/// A node that is gone without a word does not keep us from the next for longer.
+const STAGGER: Duration = Duration::from_millis(200);
+/// Between two tries while our keys move from one node to another.
+const MOVING: Duration = Duration::from_millis(100);
 const PORT: u16 = 6379;
 
 /// Why the Redis could not be used, and what to do.
@@ -46,8 +53,10 @@ pub struct LinkError {
 
 /// A Redis. Opens nothing before it is used; what is wrong with the address is said then, too.
 pub struct Link {
-    address: Result<ConnectionInfo, LinkError>,
+    /// Of one Redis, or of several nodes of a Cluster; none is empty.
+    addresses: Result<Vec<ConnectionInfo>, LinkError>,
     plaintext: bool,
+    seal: Option<Seal>,
     shown: String,
     /// The connection that [`Self::run`] uses.
     shared: tokio::sync::Mutex<Option<MultiplexedConnection>>,
@@ -73,6 +82,12 @@ pub fn key_of(kind: &str, id: &str) -> String {
 }
 
 pub fn unreachable(error: &RedisError) -> LinkError {
+    if is_moving(error) {
+        return LinkError {
+            why: "what the team keeps in its Redis Cluster is moving from one node to another".into(),
+            remedy: "wait until it is there".into(),
+        };
+    }
     LinkError {
         why: format!("the team's Redis does not answer: {error}"),
         remedy: "look whether `store.url` is right and the server runs".into(),
@@ -82,14 +97,16 @@ pub fn unreachable(error: &RedisError) -> LinkError {
 impl Link {
     /// `plaintext`: a Redis beyond this machine may be spoken to without TLS.
     pub fn new(url: &str, password: Option<&SecretString>, plaintext: bool) -> Self {
-        let address = read(url, password).and_then(|info| allowed(info, plaintext));
-        let shown = match &address {
-            Ok(info) => shown(info),
+        let read = |url: String| read(&url, password).and_then(|info| allowed(info, plaintext));
+        let addresses: Result<Vec<_>, _> = each_node(url).into_iter().map(read).collect();
+        let shown = match &addresses {
+            Ok(infos) => infos.iter().map(shown).collect::<Vec<_>>().join(", "),
             Err(_) => "the Redis of `store.url`".into(),
         };
         Self {
-            address,
+            addresses,
             plaintext,
+            seal: None,
             shown,
             shared: tokio::sync::Mutex::default(),
             holder: Mutex::default(),
@@ -98,12 +115,26 @@ impl Link {
         }
     }
 
+    /// With the key of the team, where there is one: its words can be told from a stranger's then.
+    #[must_use]
+    pub fn sealed(mut self, key: Option<&SecretString>) -> Self {
+        match key.map(Seal::new).transpose() {
+            Ok(seal) => self.seal = seal,
+            Err(error) => self.addresses = Err(error),
+        }
+        self
+    }
+
+    pub fn seal(&self) -> Option<&Seal> {
+        self.seal.as_ref()
+    }
+
     /// Whether the address can be used at all.
     ///
     /// # Errors
     /// When it is none of a Redis, or would send everything in clear over a network.
     pub fn check(&self) -> Result<(), LinkError> {
-        self.address.as_ref().map(|_| ()).map_err(Clone::clone)
+        self.addresses.as_ref().map(|_| ()).map_err(Clone::clone)
     }
 
     /// For people, without user and password.
@@ -124,13 +155,18 @@ impl Link {
 
     /// A connection of one's own. Commands on one that blocks wait for `patience`.
     pub async fn open(&self, patience: Duration) -> Result<MultiplexedConnection, LinkError> {
-        let info = self.address.as_ref().map_err(Clone::clone)?;
+        let named = self.addresses.as_ref().map_err(Clone::clone)?;
         let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match (self.reach(info.clone(), patience).await, holder) {
-            // The node that the address names is gone; the one that holds our keys may not be.
-            (Err(_), Some(holder)) => self.reach(info.clone().set_addr(holder), patience).await,
-            (reached, _) => reached,
-        }
+        // Nodes that are named may be gone; the one that held our keys last may not be.
+        let known = named.first().into_iter().zip(holder).map(|(one, holder)| one.clone().set_addr(holder));
+        let nodes = named.iter().cloned().chain(known).zip(0_u32..);
+        let tries = nodes.map(|(node, before)| {
+            Box::pin(async move {
+                tokio::time::sleep(STAGGER * before).await;
+                self.reach(node, patience).await
+            })
+        });
+        select_ok(tries).await.map(|(connection, _)| connection)
     }
 
     /// A connection to the node that holds our keys, beginning with one that may not.
@@ -144,6 +180,8 @@ impl Link {
             let mut ask = redis::cmd("EXISTS");
             match ask.arg(key("rows")).query_async::<i64>(&mut connection).await {
                 Ok(_) => return Ok(connection),
+                // It holds our keys while they move away.
+                Err(error) if is_moving(&error) => return Ok(connection),
                 Err(error) => {
                     let Some((node, _)) = error.redirect_node() else { return Err(unreachable(&error)) };
                     let moved = moved(info.addr(), node).ok_or_else(|| unreachable(&error))?;
@@ -195,7 +233,7 @@ impl Link {
         for arg in args {
             invocation.arg(&arg[..]);
         }
-        let mut tries = 0;
+        let (mut tries, began) = (0, Instant::now());
         loop {
             tries += 1;
             let mut connection = self.connect(ALONE).await?;
@@ -203,6 +241,11 @@ impl Link {
                 Ok(Ok(value)) => {
                     self.note(None);
                     return Ok(value);
+                }
+                Ok(Err(error)) if is_moving(&error) && began.elapsed() < limit => {
+                    tokio::time::sleep(MOVING).await;
+                    tries -= 1;
+                    continue;
                 }
                 Ok(Err(error)) => {
                     let again = error.redirect_node().is_some() || error.is_unrecoverable_error();
@@ -271,6 +314,20 @@ fn silent(limit: Duration) -> LinkError {
         why: format!("the team's Redis does not answer within {} s", limit.as_secs()),
         remedy: "look whether `store.url` is right and the server runs".into(),
     }
+}
+
+/// Our keys are on their way from one node to another. They go one by one, and a script touches several, so there is
+/// nowhere to run it until all are there.
+fn is_moving(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Ask | ServerErrorKind::TryAgain))
+}
+
+/// The addresses of an address that names several nodes: `redis://ada@a:7000,b:7001`.
+fn each_node(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{tail}")).collect()
 }
 
 async fn dial(info: &ConnectionInfo, patience: Duration) -> Result<MultiplexedConnection, LinkError> {
@@ -363,11 +420,35 @@ mod tests {
             ("rediss://redis.example/#insecure", true, false),
             ("redis://:sesame@127.0.0.1", false, false),
             ("http://127.0.0.1", false, false),
+            ("redis://127.0.0.1:1,localhost:2", false, true),
+            ("redis://127.0.0.1:1,10.0.0.1:2", false, false),
+            ("redis://127.0.0.1:1,", false, false),
+            ("redis://ada:sesame@127.0.0.1:1,127.0.0.1:2", false, false),
         ] {
             let link = Link::new(url, None, plaintext);
             assert_eq!(link.check().is_ok(), fine, "{url} {plaintext}");
             assert!(!format!("{link:?} {:?}", link.check()).contains("sesame"));
         }
+    }
+
+    #[test]
+    fn an_address_may_name_several_nodes() {
+        assert_eq!(
+            each_node("rediss://a,d@h:1,[::1]:2,c/0#x"),
+            ["rediss://a,d@h:1/0#x", "rediss://a,d@[::1]:2/0#x", "rediss://a,d@c/0#x"]
+        );
+        assert_eq!(each_node("redis://h"), ["redis://h"]);
+        assert_eq!(each_node("nonsense,"), ["nonsense,"]);
+        let link = Link::new("redis://127.0.0.1:1,127.0.0.1:2", None, false);
+        assert_eq!(link.describe(), "redis://127.0.0.1:1, redis://127.0.0.1:2");
+    }
+
+    #[test]
+    fn a_key_that_could_be_guessed_is_none() {
+        let link = |key: &str| Link::new("redis://127.0.0.1", None, false).sealed(Some(&key.into()));
+        assert!(link("0123456789abcdef").check().is_ok() && link("0123456789abcdef").seal().is_some());
+        let short = link("sesame").check().unwrap_err().to_string();
+        assert!(short.contains("16 bytes") && !short.contains("sesame"), "{short}");
     }
 
     #[test]

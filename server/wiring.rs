@@ -15,7 +15,7 @@ use crate::model::openai::{self, KeySource, OpenAi};
 use crate::model::{Agent, Model, ModelError};
 use crate::sandbox::docker::{Docker, DockerOptions};
 use crate::sandbox::owner;
-use crate::sandbox::team::{self, Remote, Team};
+use crate::sandbox::team::{Remote, Team};
 use crate::sandbox::{Absent, Sandbox, SandboxError};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -95,11 +95,12 @@ pub fn sandbox(settings: &Settings) -> Arc<dyn Sandbox> {
 /// # Errors
 /// When the address or the key cannot be used.
 pub fn team(settings: &Settings, url: &str) -> Result<Team, SandboxError> {
-    Team::new(Arc::new(link(settings, url)), secret(team::KEY_ENV))
+    Team::new(Arc::new(link(settings, url)))
 }
 
 fn link(settings: &Settings, url: &str) -> Link {
-    Link::new(url, secret(link::PASSWORD_ENV).as_ref(), settings.store.plaintext)
+    let (password, key) = (secret(link::PASSWORD_ENV), secret(link::KEY_ENV));
+    Link::new(url, password.as_ref(), settings.store.plaintext).sealed(key.as_ref())
 }
 
 fn secret(name: &str) -> Option<SecretString> {

@@ -255,6 +255,27 @@ async fn only_our_own_page_acts_and_only_what_is_offered() {
     assert_eq!(*site.wishes.lock().unwrap(), expect);
 }
 
+/// A task that another program runs can be asked to end, and nothing else.
+#[tokio::test]
+async fn what_runs_elsewhere_can_be_cancelled() {
+    let site = Site::open(0, Times::default()).await;
+    let (host, secret) = site.enter().await;
+    let (theirs, begun) = ("0192-elsewhere", now());
+    let row = json!({"task": theirs, "action": "fix", "title": "fix a.py", "phase": "coding", "begun": begun, "server": "elsewhere"});
+    let line = json!({"at": begun, "kind": "begun", "row": row, "asked": {}});
+    site.store.append(theirs, vec![line], true).await.unwrap();
+    let page = format!("/{secret}/task/{theirs}");
+    let shown = get(&host, &page).await.body;
+    assert!(shown.contains(&format!("{theirs}/cancel")) && !shown.contains("/apply"), "{shown}");
+    let own = format!("Origin: http://{host}\r\nContent-Length: 0\r\n");
+    let post = async |wish: &str| request(&host, "POST", &format!("{page}/{wish}"), &own).await.status;
+    assert_eq!((post("apply").await, post("cancel").await), (409, 303));
+    assert_eq!(*site.wishes.lock().unwrap(), [(Wish::Cancel, theirs.to_owned())]);
+    let ended = json!({"at": now(), "kind": "ended", "phase": "cancelled", "message": "cancelled"});
+    site.store.append(theirs, vec![ended], true).await.unwrap();
+    assert_eq!(post("cancel").await, 409, "it is over");
+}
+
 #[tokio::test]
 async fn text_of_tasks_stays_text() {
     stays_text(&Site::open(0, Times::default()).await).await;

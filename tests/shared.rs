@@ -1,10 +1,13 @@
 //! Machines of a team on one real Redis: tasks that all see, requests that all count, and what becomes of both while
 //! the Redis is away.
 
+mod cluster;
+mod editors;
+
 use crate::e2e::PYTHON;
 use crate::editor::Editor;
 use crate::model_server::{Answer, ModelServer};
-use crate::redis::{self, Redis, cluster, signal, whole};
+use crate::redis::{self, Redis, signal};
 use crate::support::{Workspace, eventually};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -71,7 +74,7 @@ fn two_stores_know_nothing_of_each_other_and_one_redis_all() {
     other.run(&["tasks", "cancel", &id(&seen[0])]).exits(0).says("is asked to end");
     running.wait().exits(130);
     assert_eq!(tasks(&other)[0]["phase"], "cancelled");
-    other.run(&["tasks", "replay", &id(&seen[0])]).exits(2).says("name the task's workspace");
+    other.run(&["tasks", "replay", &id(&seen[0])]).exits(2).says("holds its files here with --workspace");
     other.run(&["doctor"]).says("there: shell on ");
     let kept = redis.command(&["HGETALL", "{opendevagent}:rows"]);
     assert!(!kept.contains(crate::support::KEY), "{kept}");
@@ -282,84 +285,6 @@ fn tls_is_checked() {
     assert!(plain.stderr.contains("would get tasks and files in clear"), "{plain}");
 }
 
-/// Every node leads to the one that holds the tasks; when that one is gone and back, so are they.
-#[test]
-fn a_cluster_of_three_nodes() {
-    if !redis::is_installed() {
-        return;
-    }
-    let mut nodes = cluster();
-    let model = says();
-    let machines: Vec<Workspace> = nodes.iter().map(|node| machine(&model, &node.url())).collect();
-    for machine in &machines {
-        machine.run(&["explain", "gcd.py"]).exits(0);
-    }
-    for machine in &machines {
-        assert_eq!(tasks(machine).len(), 3);
-    }
-    let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", "{opendevagent}:rows"]).parse::<usize>();
-    let holder = slot.expect("a number") * 3 / 16384;
-    assert_eq!(nodes[holder].command(&["HLEN", "{opendevagent}:rows"]), "3");
-    nodes[holder].stop();
-    let ended = machines[(holder + 1) % 3].run(&["explain", "gcd.py"]).exits(0);
-    assert!(ended.stderr.contains("The task goes on here"), "{ended}");
-    nodes[holder].resume();
-    whole(&nodes);
-    for machine in &machines {
-        assert!(machine.run(&["doctor"]).stdout.contains("there: "));
-        tasks(machine);
-    }
-    for machine in &machines {
-        let all = tasks(machine);
-        assert_eq!(all.len(), 4, "{all:#?}");
-    }
-    // A node that sends us out of this machine, where nothing goes in clear.
-    let (other, stranger) = ((holder + 1) % 3, "192.0.2.1");
-    nodes[holder].command(&["CONFIG", "SET", "cluster-announce-ip", stranger]);
-    let sent = || nodes[other].command(&["GET", "{opendevagent}:x"]).contains(stranger).then_some(());
-    eventually("the node to name another", SOON, sent);
-    let ended = machines[other].run(&["explain", "gcd.py"]).exits(0);
-    assert!(ended.stderr.contains("would get tasks and files in clear"), "{ended}");
-}
-
-/// A slot that moves to another node takes its tasks along, also under a server that is connected.
-#[tokio::test]
-async fn a_slot_that_moves_is_followed() {
-    if !redis::is_installed() {
-        return;
-    }
-    let nodes = cluster();
-    let model = says();
-    let options = json!({"client": {"status": true}, "settings": {"store": {"url": nodes[0].url()}}});
-    let mut editor = Editor::start(json!({}), options).await;
-    assert_eq!(editor.request("opendevagent/tasks", json!({})).await, Ok(json!([])));
-    let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", "{opendevagent}:rows"]);
-    let from = slot.parse::<usize>().expect("a number") * 3 / 16384;
-    let to = (from + 1) % 3;
-    let name = |node: usize| nodes[node].command(&["CLUSTER", "MYID"]);
-    nodes[to].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &name(from)]);
-    nodes[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &name(to)]);
-    loop {
-        let keys = nodes[from].command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
-        if keys.is_empty() {
-            break;
-        }
-        let port = nodes[to].port().to_string();
-        let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-        migrate.extend(keys.lines());
-        nodes[from].command(&migrate);
-    }
-    for node in [to, from, 3 - to - from] {
-        nodes[node].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &name(to)]);
-    }
-    machine(&model, &nodes[from].url()).run(&["explain", "gcd.py"]).exits(0);
-    assert_eq!(nodes[to].command(&["HLEN", "{opendevagent}:rows"]), "1");
-    let rows = editor.request("opendevagent/tasks", json!({})).await.expect("tasks");
-    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
-    editor.forget_unread();
-    editor.quit().await;
-}
-
 /// An editor hears that the Redis is away, and that it is back; it lists the tasks of others.
 #[tokio::test]
 async fn an_editor_is_told() {
@@ -392,4 +317,53 @@ async fn an_editor_is_told() {
     assert_eq!(state(&editor.expect("opendevagent/status").await), "ready");
     editor.forget_unread();
     editor.quit().await;
+}
+
+/// What was written without the team's key is not shown to those who have it, and what is wished without it not done.
+#[test]
+fn strangers_are_not_heard() {
+    if !redis::is_installed() {
+        return;
+    }
+    let model = ModelServer::always(Answer::Stall("I am".into()));
+    let redis = Redis::start();
+    let key = |machine: Workspace, key: &str| machine.set("OPENDEVAGENT_TEAM_KEY", key);
+    let member = || key(machine(&model, &redis.url()), "the secret of a team");
+    let (one, other) = (member(), member());
+    let stranger = machine(&model, &redis.url());
+    let impostor = key(machine(&model, &redis.url()), "the secret of another");
+    let running = one.start(&["explain", "gcd.py"]);
+    model.wait_for_requests(1);
+    let task = id(&tasks(&other)[0]);
+    assert_eq!(show(&one, &task)["rounds"], show(&other, &task)["rounds"]);
+    // They find the task, and their wish arrives.
+    for nobody in [&stranger, &impostor] {
+        nobody.run(&["tasks", "cancel", &task]);
+    }
+    assert_eq!(redis.command(&["XLEN", &format!("{{opendevagent}}:said:{task}")]), "1");
+    // One of the team's, for another task.
+    let row = redis.command(&["HGET", "{opendevagent}:rows", &task]);
+    let forged = task.replace('0', "1");
+    redis.command(&["HSET", "{opendevagent}:rows", &forged, &row.replace(&task, &forged)]);
+    let theirs = stranger.start(&["explain", "gcd.py"]);
+    model.wait_for_requests(2);
+    let seen = |machine: &Workspace| tasks(machine).iter().map(id).collect::<Vec<_>>();
+    eventually("theirs to be there", SOON, || (seen(&stranger).len() == 3).then_some(()));
+    assert_eq!((seen(&other), seen(&impostor)), (vec![task.clone()], vec![]));
+    other.run(&["doctor"]).says("2 tasks are not signed with the team's key and not shown");
+    // It would have been heard by now.
+    let asked = || {
+        redis
+            .command(&["INFO", "commandstats"])
+            .lines()
+            .filter(|line| line.contains("xrange:"))
+            .collect::<String>()
+    };
+    let before = asked();
+    eventually("it to listen", SOON, || (asked() != before).then_some(()));
+    assert_eq!(tasks(&one)[0]["ended"], Value::Null);
+    other.run(&["tasks", "cancel", &task]).exits(0);
+    running.wait().exits(130);
+    drop(theirs);
+    key(machine(&model, &redis.url()), "short").run(&["doctor"]).says("shorter than 16 bytes");
 }

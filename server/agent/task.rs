@@ -39,6 +39,8 @@ pub struct Task {
     /// What came of it already: its proposal is carried over to the texts as they are now and checked again. No model
     /// is asked.
     pub given: Option<Arc<Report>>,
+    /// The task that broke off and goes on here: what it was told already is not asked again.
+    pub resumes: Option<String>,
 }
 
 impl Task {
@@ -58,6 +60,7 @@ impl Task {
             usd: None,
             files: Vec::new(),
             given: None,
+            resumes: None,
         }
     }
 
@@ -65,7 +68,7 @@ impl Task {
     #[must_use]
     pub fn anew(self) -> Self {
         let Self { id, nonce, .. } = Self::new(self.action, self.root.clone());
-        Self { id, nonce, given: None, ..self }
+        Self { id, nonce, given: None, resumes: None, ..self }
     }
 
     /// One line for people, e.g. `fix src/gcd.py:12`.

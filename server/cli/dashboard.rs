@@ -14,12 +14,17 @@ pub(super) async fn run(overrides: &Value) -> u8 {
         complain("opendevagent: the dashboard is switched off; set `dashboard.enabled`");
         return 2;
     }
-    let store = wiring::store(&loaded.settings);
+    let journal = Arc::new(wiring::journal(&loaded.settings));
     let desk = Desk {
-        store,
+        store: journal.store.clone(),
         loaded: Box::new(move || loaded.clone()),
         offers: Box::new(|_| Vec::new()),
-        act: Arc::new(|_, _| Box::pin(async {})),
+        // It runs no task, so there is nothing but to have others cancelled.
+        act: Arc::new(move |_, id| {
+            let journal = journal.clone();
+            // What became of it is seen on the page.
+            Box::pin(async move { drop(journal.ask_to_cancel(&id).await) })
+        }),
     };
     let dashboard = match Dashboard::open(desk, Times::default()).await {
         Ok(dashboard) => dashboard,

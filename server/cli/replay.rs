@@ -62,14 +62,19 @@ pub(super) async fn run(path: PathBuf, workspace: Option<PathBuf>, json: bool, o
 /// Runs a task of the journal once more, with the answers that it had. Nothing is written.
 pub(super) async fn again(record: &Record, workspace: Option<PathBuf>, json: bool, overrides: &Value) -> u8 {
     let row = &record.row;
-    // A path of another machine means nothing here.
-    let own = (!row.remote).then(|| PathBuf::from(&row.workspace));
-    let root = workspace.or(own).unwrap_or_default();
+    let root = match (workspace, row.machine()) {
+        (Some(named), _) => named,
+        // A path of another machine means nothing here.
+        (None, Some(machine)) => {
+            return usage(&format!(
+                "the task ran on {machine}; name the folder that holds its files here with --workspace"
+            ));
+        }
+        (None, None) => PathBuf::from(&row.workspace),
+    };
     if !root.is_dir() {
         let named = root.display();
-        return usage(&format!(
-            "there is no folder {named} on this machine; name the task's workspace with --workspace"
-        ));
+        return usage(&format!("there is no folder {named}; name the task's workspace with --workspace"));
     }
     let Some(task) = journal::again(&record.asked, root.canonicalize().unwrap_or(root)) else {
         return usage(&format!("the journal does not say what task {} was to do", row.id));

@@ -1,13 +1,13 @@
 //! `opendevagent plan|generate|fix|tests|review|explain`.
 
 use super::replay::{self, Watcher};
-use super::{TaskArgs, apply, complain, interrupted, print, print_json, setup};
+use super::{TaskArgs, apply, complain, interrupted, print, print_json, setup, usage};
 use crate::agent::dependencies::Consent;
 use crate::agent::task::{Plan, Report, Stop, Target, Task};
 use crate::agent::{self, Emit, Ports, plan};
 use crate::config::Loaded;
 use crate::event::{Action, Kind, lines};
-use crate::journal::{Decision, Journal};
+use crate::journal::{Decision, Journal, Record, resumed};
 use crate::model::replay::{Recorder, Replay, Transcript};
 use crate::model::{Model, ModelError, Unasked, price};
 use crate::verdict::Level;
@@ -38,17 +38,64 @@ pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8
     // What is replayed is kept already, and what asks no model is no task.
     let is_task = args.replay.is_none() && !args.show_context;
     let journal = is_task.then(|| Arc::new(wiring::journal(&loaded.settings)));
-    let mut report = watch(ports, task, watcher, journal.as_ref()).await;
+    let report = watch(ports, task, watcher, journal.as_ref()).await;
     if args.show_context {
         return show_context(&report, args.json);
     }
-    if args.apply && write(&root, &mut report) {
-        decided(journal.as_ref(), &report).await;
+    finish(&root, report, journal.as_ref(), args.apply, args.json).await
+}
+
+/// Goes on where a task of the journal broke off.
+pub(super) async fn resume(record: &Record, apply: bool, json: bool, overrides: &Value) -> u8 {
+    let row = &record.row;
+    let Some(task) = resumed(record) else {
+        let why = match row {
+            _ if row.remote => "is of another machine",
+            _ if row.is_running() => "runs",
+            _ => "did not break off",
+        };
+        return usage(&format!(
+            "{} {why}; `opendevagent tasks list --phase failed` shows what did",
+            row.title
+        ));
+    };
+    let root = task.root.clone();
+    if !root.is_dir() {
+        return usage(&format!("the task's workspace {} is gone", root.display()));
     }
-    if args.json {
+    let loaded = super::load(overrides, Some(&root));
+    let keys = Arc::new(wiring::Keys::new(&loaded.settings, None));
+    let model = match wiring::model(&loaded.settings, keys) {
+        Ok(model) => Arc::new(model),
+        Err(error) => return usage(&error.to_string()),
+    };
+    if record.is_asking() {
+        complain(
+            "Warning: one call was on its way when it broke off; it is made again, and may be billed twice",
+        );
+    }
+    let ports = Arc::new(wiring::ports(&loaded, model, setup::consent()));
+    ports.sandbox.sweep().await;
+    let journal = Arc::new(wiring::journal(&loaded.settings));
+    let report = watch(ports, task, Watcher::None, Some(&journal)).await;
+    finish(&root, report, Some(&journal), apply, json).await
+}
+
+/// Writes the proposal if wished, and shows what came of the task.
+async fn finish(
+    root: &Path,
+    mut report: Report,
+    journal: Option<&Arc<Journal>>,
+    apply: bool,
+    json: bool,
+) -> u8 {
+    if apply && write(root, &mut report) {
+        decided(journal, &report).await;
+    }
+    if json {
         print_json(&report);
     } else {
-        show(&report, args.apply);
+        show(&report, apply);
     }
     report.exit_code()
 }

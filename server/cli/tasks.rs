@@ -1,6 +1,6 @@
 //! `opendevagent tasks`: what was done before, here and by every server that shares the store.
 
-use super::{complain, print, print_json, replay, usage};
+use super::{complain, print, print_json, replay, task, usage};
 use crate::config::Loaded;
 use crate::journal::audit::Verified;
 use crate::journal::{Journal, Query, Record, Row, StoreError};
@@ -30,6 +30,17 @@ pub(super) enum TasksCommand {
         /// The workspace folder as it was then; default is the task's own, for a file the current one.
         #[arg(long, value_name = "DIR")]
         workspace: Option<PathBuf>,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go on where a task broke off: what its models have answered is not asked again.
+    Resume {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// Write the proposal to the files, all or none; without it the diff is printed.
+        #[arg(long)]
+        apply: bool,
         /// Print one JSON document.
         #[arg(long)]
         json: bool,
@@ -88,6 +99,10 @@ pub(super) async fn run(command: TasksCommand, overrides: &Value, loaded: &Loade
         TasksCommand::Export { id } => journal.store.task(&id).await.map(|record| print_json(&record)),
         TasksCommand::Cancel { id } => journal.ask_to_cancel(&id).await.map(|row| cancelled(&row)),
         TasksCommand::Audit { verify, json } => return audit(&journal, verify, json),
+        TasksCommand::Resume { id, apply, json } => match journal.store.task(&id).await {
+            Ok(record) => return task::resume(&record, apply, json, overrides).await,
+            Err(error) => Err(error),
+        },
         TasksCommand::Replay { what, workspace, json } => {
             let file = PathBuf::from(&what);
             if file.exists() {
@@ -168,9 +183,10 @@ fn told(record: &Record) -> String {
         let finish = round.finish.as_deref().unwrap_or("no answer");
         let _ = writeln!(
             out,
-            "{}. {} asked {} ({} bytes, {} files): {finish}, {} tokens, ${:.4}",
+            "{}. {} {} {} ({} bytes, {} files): {finish}, {} tokens, ${:.4}",
             round.number,
             round.agent,
+            if round.again { "remembered" } else { "asked" },
             round.model,
             round.prompt_bytes,
             round.files.len(),

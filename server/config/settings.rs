@@ -205,7 +205,7 @@ settings! {
 
 settings! {
     Store {
-        /// Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis, `rediss://[USER@]HOST:PORT`: there too, for a team to see.
+        /// Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis, `rediss://[USER@]HOST:PORT[,HOST:PORT]`: there too, for a team to see.
         url: Option<String> = None,
         /// A Redis beyond this machine may be spoken to without TLS: on a network of your own.
         plaintext: bool = false,

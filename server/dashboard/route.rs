@@ -161,7 +161,7 @@ async fn one(site: &Site, id: &str) -> Response<Body> {
     match site.desk.store.task(id).await {
         Ok(record) => {
             let said = site.said(&record.row.id);
-            let page = task::task(&record, &(site.desk.offers)(&record.row.id), said.as_ref());
+            let page = task::task(&record, &site.desk.wishes(&record.row), said.as_ref());
             shown(&page::frame("../", "", &record.row.title, &page))
         }
         Err(StoreError::Unknown(_) | StoreError::Ambiguous { .. }) => missing(),
@@ -177,7 +177,8 @@ fn broken(error: &StoreError) -> Response<Body> {
 /// Does what a button says, then shows the task again.
 async fn act(site: &Site, id: &str, wish: &str) -> Response<Body> {
     let Some(wish) = Wish::ALL.into_iter().find(|known| known.name() == wish) else { return missing() };
-    if !(site.desk.offers)(id).contains(&wish) {
+    let row = site.desk.store.task(id).await.map(|record| record.row);
+    if !row.is_ok_and(|row| row.id == id && site.desk.wishes(&row).contains(&wish)) {
         let text = "The task is over, its proposal is settled, or it belongs to another program. Go back to see how it stands.";
         return whole(
             StatusCode::CONFLICT,

@@ -3,8 +3,9 @@
 use super::audit::{Audit, Deed};
 use super::files::now;
 use super::line::line;
+use super::memory::Memory;
 use super::witness::{Witness, consent};
-use super::{Row, Store, StoreError, Telemetry, hide, this_server};
+use super::{Record, Row, Store, StoreError, Telemetry, hide, this_server};
 use crate::agent::task::{Report, Target, Task};
 use crate::agent::{self, Emit, Ports};
 use crate::event::{Kind, Note};
@@ -91,7 +92,8 @@ impl Journal {
             })
         };
         let world = (ports.model.clone(), ports.sandbox.clone());
-        let witness = Arc::new(Witness::new(self.clone(), pen.clone(), &task, both.clone(), world));
+        let memory = Memory::of(&*self.store, task.resumes.as_deref()).await;
+        let witness = Arc::new(Witness::new((self.clone(), memory), pen.clone(), &task, both.clone(), world));
         let watched = Arc::new(Ports {
             model: witness.clone(),
             sandbox: witness.clone(),
@@ -293,7 +295,10 @@ fn asked(task: &Task) -> Value {
         "check": task.check,
         "diagnostics": task.diagnostics.iter().map(|given| json!([given.line, given.message, given.source])).collect::<Vec<_>>(),
         "plan": task.plan,
+        "usd": task.usd,
+        "files": task.files,
         "nonce": task.nonce,
+        "resumes": task.resumes,
     })
 }
 
@@ -318,6 +323,16 @@ pub fn again(asked: &Value, root: std::path::PathBuf) -> Option<Task> {
     task.check = text("check");
     task.diagnostics = asked["diagnostics"].as_array().into_iter().flatten().filter_map(given).collect();
     task.plan = text("plan");
+    task.usd = asked["usd"].as_f64();
+    task.files = serde_json::from_value(asked["files"].clone()).unwrap_or_default();
     task.nonce = text("nonce").unwrap_or(task.nonce);
     Some(task)
+}
+
+/// The task that goes on where one of this machine broke off; `None` when it has not, or nothing tells what it was.
+pub fn resumed(record: &Record) -> Option<Task> {
+    let row = &record.row;
+    let broke_off = row.interrupted || matches!(row.phase.as_str(), "failed" | "cancelled");
+    let task = again(&record.asked, row.workspace.clone().into()).filter(|_| broke_off && !row.remote)?;
+    Some(Task { resumes: Some(row.id.clone()), ..task })
 }

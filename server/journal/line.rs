@@ -10,6 +10,7 @@ use crate::model::Usage;
 use crate::model::redact::redact;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 /// Longer texts are cut: nobody reads more, and a task's file stays small.
 const LONGEST_TEXT: usize = 256 << 10;
@@ -144,6 +145,7 @@ impl Record {
         let Some(round) = self.rounds.last_mut() else { return };
         round.answered = Some(at);
         round.reply = text(&line["reply"]);
+        round.reply_sha256 = text(&line["reply_sha256"]).unwrap_or_default();
         round.finish = text(&line["finish"]);
         round.usage = read(&line["usage"]);
         if let Some(model) = text(&line["model"]) {
@@ -176,6 +178,9 @@ impl Record {
         );
         if self.is_asking() {
             told.push_str(", and one more was on its way, which may be billed");
+        }
+        if usage.calls > 0 {
+            let _ = write!(told, "; `opendevagent tasks resume {}` goes on from there", self.row.id);
         }
         told
     }

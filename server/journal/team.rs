@@ -16,7 +16,9 @@
 //! ```
 //!
 //! What comes from the Redis was written by others: lines and rows have limits, must name what they are said to be, and
-//! lose the characters that steer a terminal.
+//! lose the characters that steer a terminal. Where the team has a key, rows, lines and wishes are signed, each for its
+//! task, and what is not is passed over. A line that is held back, or an old row put in the place of a new one, is not
+//! found out.
 
 mod mirror;
 mod scripts;
@@ -383,8 +385,12 @@ impl Store for TeamStore {
             let told = async {
                 let version = self.link.version().await?;
                 self.beat("").await?;
+                let strangers = match self.others().await.strangers.len() {
+                    0 => String::new(),
+                    count => format!("; {count} tasks are not signed with the team's key and not shown"),
+                };
                 let there = self.there().await.join(", ");
-                Ok(format!("{} {version}, there: {there}", self.link.describe()))
+                Ok(format!("{} {version}, there: {there}{strangers}", self.link.describe()))
             };
             let told: Result<String, LinkError> = told.await;
             let told = told.map_err(|LinkError { why, remedy }| StoreError::Unavailable {

@@ -2,9 +2,11 @@
 
 use super::audit::Deed;
 use super::keep::{Journal, Pen};
+use super::memory::{Memory, question};
 use crate::agent::Emit;
 use crate::agent::dependencies::Consent;
 use crate::agent::task::Task;
+use crate::event::{Kind, Note};
 use crate::model::price::Price;
 use crate::model::{Call, Heard, Model, ModelError, Reply, Window};
 use crate::sandbox::setup::Setup;
@@ -18,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Model and sandbox of one task.
 pub(super) struct Witness {
     journal: Arc<Journal>,
+    memory: Memory,
     pen: Pen,
     task: String,
     nonce: String,
@@ -30,14 +33,15 @@ pub(super) struct Witness {
 
 impl Witness {
     pub(super) fn new(
-        journal: Arc<Journal>,
+        (journal, memory): (Arc<Journal>, Memory),
         pen: Pen,
         task: &Task,
         emit: Emit,
         (model, sandbox): (Arc<dyn Model>, Arc<dyn Sandbox>),
     ) -> Self {
         let calls = AtomicU32::new(0);
-        Self { journal, pen, task: task.id.clone(), nonce: task.nonce.clone(), calls, model, sandbox, emit }
+        let (task, nonce) = (task.id.clone(), task.nonce.clone());
+        Self { journal, memory, pen, task, nonce, calls, model, sandbox, emit }
     }
 
     async fn deed(&self, deed: Deed, fields: Value) {
@@ -56,23 +60,40 @@ impl Model for Witness {
         Box::pin(async move {
             let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
             let told = told(&*self.model, call, &self.nonce);
+            let question = question(&prompt(call));
+            let known = self.memory.take(call.agent.name(), &question);
             let asked = json!({
                 "number": number,
+                "again": known.is_some(),
                 "agent": call.agent,
                 "model": call.model,
                 "prompt_sha256": told["prompt_sha256"],
                 "prompt_bytes": told["bytes"],
+                "question": question,
                 "files": told["files"],
             });
             self.pen.write("asked", asked);
-            tokio::join!(self.pen.sync(), self.deed(Deed::ModelCalled, told));
-            let reply = self.model.complete(call, heard).await;
+            let reply = match known {
+                Some(known) => {
+                    heard(Heard::Text(&known.text));
+                    let text = format!(
+                        "call {number} was answered before the task broke off, and costs nothing now"
+                    );
+                    (self.emit)(Kind::Noted { level: Note::Info, text });
+                    Ok(known)
+                }
+                None => {
+                    tokio::join!(self.pen.sync(), self.deed(Deed::ModelCalled, told));
+                    self.model.complete(call, heard).await
+                }
+            };
             let answered = match &reply {
                 Ok(reply) => json!({
                     "number": number,
                     "model": reply.model,
                     "finish": reply.finish,
                     "reply": reply.text,
+                    "reply_sha256": sha256(reply.text.as_bytes()),
                     "usage": reply.usage,
                 }),
                 Err(error) => json!({"number": number, "finish": error.to_string()}),
@@ -111,10 +132,15 @@ impl Journal {
     }
 }
 
+/// All that a model is shown.
+fn prompt(call: &Call) -> String {
+    let prompt: Vec<&str> = call.messages.iter().map(|message| message.content.as_str()).collect();
+    prompt.join("\n")
+}
+
 /// What the audit log says of a call.
 fn told(model: &dyn Model, call: &Call, nonce: &str) -> Value {
-    let prompt: Vec<&str> = call.messages.iter().map(|message| message.content.as_str()).collect();
-    let prompt = prompt.join("\n");
+    let prompt = prompt(call);
     json!({
         "server_asked": model.describe(),
         "agent": call.agent,

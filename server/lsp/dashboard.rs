@@ -72,7 +72,9 @@ impl Server {
 
     async fn grant(self, wish: Wish, id: String) {
         match wish {
-            Wish::Cancel => drop(self.cancel(&id)),
+            Wish::Cancel if self.cancel(&id) => {}
+            // What became of it is seen on the page.
+            Wish::Cancel => drop(self.cancel_elsewhere(&id).await),
             Wish::Discard => self.discard(&id),
             Wish::Apply => {
                 // Goes on when the page does not wait any longer.

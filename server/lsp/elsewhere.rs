@@ -68,12 +68,14 @@ impl Server {
         Ok(Value::Null)
     }
 
-    /// Runs a task of another server of this machine once more here, on the text as it is now. Its id.
+    /// Runs a task of another server of this machine once more here, on the text as it is now; one that broke off goes on
+    /// with what it was told. Its id.
     pub(super) async fn again_here(&self, id: &str) -> Result<String> {
         let record = self.store().await.task(id).await.map_err(|error| wrong("again", error))?;
         let root = PathBuf::from(&record.row.workspace);
-        let task = journal::again(&record.asked, root.clone()).filter(|_| !record.row.remote);
-        let task = task.ok_or_else(|| wrong("again", format!("task {id} is not of this machine")))?.anew();
+        let again = || journal::again(&record.asked, root.clone()).filter(|_| !record.row.remote);
+        let task = journal::resumed(&record).or_else(|| Some(again()?.anew()));
+        let task = task.ok_or_else(|| wrong("again", format!("task {id} is not of this machine")))?;
         let key = task.target.as_ref().map_or_else(|| root.clone(), |target| root.join(&target.path));
         Ok(self.begin(task, key.to_string_lossy().into_owned(), None))
     }

@@ -16,15 +16,9 @@ use super::SandboxError;
 use crate::link::{self, Link, LinkError, key, key_of};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
-use ring::hmac;
-use secrecy::{ExposeSecret, SecretString};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-/// The environment variable that holds the team's key.
-pub const KEY_ENV: &str = "OPENDEVAGENT_TEAM_KEY";
-/// A shorter key could be guessed.
-const KEY_BYTES: usize = 16;
 const GROUP: &str = "workers";
 /// How long an answer waits for whoever ordered it, in seconds.
 const KEPT: u64 = 3600;
@@ -68,23 +62,18 @@ return first",
     )
 });
 
-/// A Redis and the key that tells a team from strangers.
+/// A Redis of which the key is known that tells a team from strangers.
 pub struct Team {
     link: Arc<Link>,
-    key: hmac::Key,
 }
 
 impl Team {
     /// # Errors
-    /// When the address cannot be used, or the key is too short.
-    pub fn new(link: Arc<Link>, key: Option<SecretString>) -> Result<Self, SandboxError> {
+    /// When the address cannot be used, or there is no key.
+    pub fn new(link: Arc<Link>) -> Result<Self, SandboxError> {
         link.check()?;
-        let key = key.filter(|key| key.expose_secret().len() >= KEY_BYTES);
-        let key = key.ok_or_else(|| SandboxError::Unavailable {
-            why: format!("the team's key is missing or shorter than {KEY_BYTES} bytes"),
-            remedy: format!("set {KEY_ENV} to the same secret on every machine of the team"),
-        })?;
-        Ok(Self { link, key: hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes()) })
+        link.seal().ok_or_else(link::no_key)?;
+        Ok(Self { link })
     }
 
     /// A connection of one's own. Commands on one that blocks wait for `patience`.
@@ -92,25 +81,13 @@ impl Team {
         Ok(self.link.open(patience).await?)
     }
 
-    /// `what` keeps a signature from being used for something else.
     fn sign(&self, what: &str, text: &str) -> String {
-        let tag = hmac::sign(&self.key, signed(what, text).as_bytes());
-        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.link.seal().map(|seal| seal.sign(what, text)).unwrap_or_default()
     }
 
-    /// In constant time.
     fn is_signed(&self, what: &str, text: &str, signature: &str) -> bool {
-        let digits = signature
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
-        let tag: Option<Vec<u8>> = digits.collect();
-        tag.is_some_and(|tag| hmac::verify(&self.key, signed(what, text).as_bytes(), &tag).is_ok())
+        self.link.seal().is_some_and(|seal| seal.is_signed(what, text, signature))
     }
-}
-
-fn signed(what: &str, text: &str) -> String {
-    format!("opendevagent {what}\n{text}")
 }
 
 impl From<LinkError> for SandboxError {
@@ -129,8 +106,8 @@ mod tests {
     use super::*;
 
     fn team(key: &str) -> Team {
-        let link = Arc::new(Link::new("redis://127.0.0.1:1", None, false));
-        Team::new(link, Some(SecretString::from(key))).expect("a team")
+        let link = Link::new("redis://127.0.0.1:1", None, false).sealed(Some(&key.into()));
+        Team::new(Arc::new(link)).expect("a team")
     }
 
     #[test]
@@ -156,8 +133,8 @@ mod tests {
         for (url, key) in
             [("http://x", Some("0123456789abcdef")), ("rediss://x", Some("short")), ("rediss://x", None)]
         {
-            let link = Arc::new(Link::new(url, None, false));
-            assert!(Team::new(link, key.map(SecretString::from)).is_err(), "{url} {key:?}");
+            let link = Link::new(url, None, false).sealed(key.map(Into::into).as_ref());
+            assert!(Team::new(Arc::new(link)).is_err(), "{url} {key:?}");
         }
     }
 }

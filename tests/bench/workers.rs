@@ -11,10 +11,9 @@ mod support;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use opendevagent::link::Link;
-use opendevagent::sandbox::team::{KEY_ENV, Remote, Team};
+use opendevagent::link::{KEY_ENV, Link};
+use opendevagent::sandbox::team::{Remote, Team};
 use opendevagent::sandbox::{Job, JobFile, Limits, Sandbox, Status};
-use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -81,8 +80,8 @@ async fn run(redis: &Redis, count: usize, name: &str) -> Vec<String> {
         scratch_mib: 64,
     };
     let machine = || {
-        let link = Arc::new(Link::new(&redis.address(), None, false));
-        let team = Team::new(link, Some(SecretString::from(SECRET))).expect("a team");
+        let link = Link::new(&redis.address(), None, false).sealed(Some(&SECRET.into()));
+        let team = Team::new(Arc::new(link)).expect("a team");
         Remote::new(team, limits.clone())
     };
     let machines: Vec<Remote> = (0..MACHINES).map(|_| machine()).collect();

@@ -1,16 +1,18 @@
 """Checks server/deploy: the cluster's own schemas, and what a team relies on. Prints what is wrong, ends with 1 then."""
 
+import json
 import pathlib
 import re
 import sys
 
+import jsonschema
 import kubernetes_validate
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEPLOY = ROOT / "server/deploy"
-# Kinds of add-ons, which the cluster's schemas do not hold.
-FOREIGN = {"Kustomization", "ScaledObject", "TriggerAuthentication"}
+# Kinds of an add-on, which the cluster's schemas do not hold: the fields that its documentation names.
+KEDA = json.loads((pathlib.Path(__file__).parent / "keda.json").read_text())
 # The first release in which a container may run beside another and end after it.
 VERSION = "1.29"
 wrong = []
@@ -42,7 +44,11 @@ every = [pair for path in files for pair in manifests(path)]
 by_name = {(document["kind"], document.get("metadata", {}).get("name")): document for _, document in every}
 
 for name, document in every:
-    if document["kind"] in FOREIGN:
+    if document["kind"] == "Kustomization":
+        continue
+    if document["apiVersion"].startswith("keda.sh/"):
+        for error in jsonschema.Draft202012Validator(KEDA).iter_errors(document):
+            wrong.append(f"{name}: {document['kind']}: {error.json_path}: {error.message}")
         continue
     try:
         kubernetes_validate.validate(document, VERSION, strict=True)
@@ -65,7 +71,12 @@ for container in worker["initContainers"] + worker["containers"]:
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     expect("/run/engine" in mounts, f"{container['name']} does not see the engine")
 
-trigger = by_name["ScaledObject", "worker"]["spec"]["triggers"][0]["metadata"]
+scaled = by_name["ScaledObject", "worker"]["spec"]
+target = tuple(scaled.get("scaleTargetRef", {}).get(part) for part in ("kind", "name"))
+expect(target in by_name, f"{target} is scaled and not there")
+trigger = scaled["triggers"][0]["metadata"]
+reference = scaled["triggers"][0]["authenticationRef"]["name"]
+expect(("TriggerAuthentication", reference) in by_name, f"{reference} is no TriggerAuthentication")
 link = (ROOT / "server/link.rs").read_text()
 prefix, kind = trigger["stream"].split(":")
 expect('"{%s}:{kind}"' % prefix in link, f"{trigger['stream']} is no stream of the team's")

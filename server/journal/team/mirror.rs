@@ -5,7 +5,7 @@ use super::super::{Query, Row, StoreError, machine};
 use super::scripts::{self, SILENCE};
 use crate::link::{Link, LinkError};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Servers that are named.
 const TOLD: usize = 20;
@@ -16,6 +16,8 @@ pub(super) struct Mirror {
     cursor: String,
     /// Those that are not kept here.
     rows: BTreeMap<String, Row>,
+    /// Those that somebody without the team's key has written; they are not shown.
+    pub(super) strangers: BTreeSet<String>,
     /// The servers that are heard of, with what they say of themselves; `None`: nobody has asked yet.
     pub(super) there: Option<Vec<(String, Value)>>,
 }
@@ -25,7 +27,12 @@ impl Mirror {
         let changes = scripts::changes(link, &self.cursor).await?;
         if changes.all {
             self.rows.clear();
+            self.strangers.clear();
         }
+        for (task, _) in &changes.rows {
+            self.strangers.remove(task);
+        }
+        self.strangers.extend(changes.strangers);
         for (task, row) in changes.rows {
             match row.filter(|_| is_id(&task) && !files.has(&task)) {
                 Some(row) => self.rows.insert(task, Row { remote: true, ..row }),

@@ -2,7 +2,7 @@
 
 use super::super::Row;
 use super::super::line::{hide, tame};
-use crate::link::{Link, LinkError, key, key_of};
+use crate::link::{Link, LinkError, Seal, key, key_of};
 use redis::Script;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Lines of one task that are kept.
 const LINES: usize = 5000;
+/// The kind of what is said of a task in the list of all.
+const ROW: &str = "row";
 /// Changes that are kept: who was away for more reads all rows.
 const CHANGES: usize = 10_000;
 /// Tasks that are kept, and that are read at most.
@@ -54,11 +56,13 @@ pub(super) async fn push(
     lines: &[Value],
 ) -> Result<u64, LinkError> {
     let keys = [key("rows"), key("reach"), key("changes"), key_of("task", task)];
-    let mut args = args![task, from, to, row.map(short).unwrap_or_default(), LINES, CHANGES].to_vec();
+    let row = row.map(|row| stamped(link, ROW, task, short(row)));
+    let mut args = args![task, from, to, row.unwrap_or_default(), LINES, CHANGES].to_vec();
     for line in lines {
-        let text = line.to_string();
+        let text = stamped(link, "task", task, line.to_string());
         let cut = || json!({"at": line["at"], "kind": "noted", "level": "info", "text": format!("(a line of {} bytes is kept where it ran)", text.len())});
-        args.push(if text.len() > LONGEST_LINE { cut().to_string() } else { text.clone() }.into_bytes());
+        let fits = text.len() <= LONGEST_LINE;
+        args.push(if fits { text } else { stamped(link, "task", task, cut().to_string()) }.into_bytes());
     }
     link.run(&PUSH, &keys, &args).await.map(|reach: String| number(&reach))
 }
@@ -96,6 +100,8 @@ pub(super) struct Changes {
     pub(super) last: String,
     /// `None`: it is gone, or nothing that can be read.
     pub(super) rows: Vec<(String, Option<Row>)>,
+    /// Tasks whose rows the team has not signed, among those of `rows`.
+    pub(super) strangers: Vec<String>,
 }
 
 /// The rows that have changed since `cursor`.
@@ -110,15 +116,20 @@ pub(super) async fn changes(link: &Link, cursor: &str) -> Result<Changes, LinkEr
     let mut text = || answer.next().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let all = text().as_deref() != Some("some");
     let last = text().unwrap_or_default();
-    let mut rows = Vec::new();
+    let (mut rows, mut strangers) = (Vec::new(), Vec::new());
     while let (Some(task), Some(row)) = (text(), text()) {
+        let ours = is_ours(link, ROW, &task, row.as_bytes());
+        if !ours && !row.is_empty() {
+            strangers.push(task.clone());
+        }
         let row = parse(row.as_bytes()).and_then(|row| serde_json::from_value::<Row>(row).ok());
-        rows.push((task.clone(), row.filter(|row| row.id == task)));
+        rows.push((task.clone(), row.filter(|row| ours && row.id == task)));
     }
-    Ok(Changes { all, last, rows })
+    Ok(Changes { all, last, rows, strangers })
 }
 
-/// Lines of a task behind `cursor`, and the cursor for the next; `None` for one that cannot be read.
+/// Lines of a task behind `cursor`, and the cursor for the next; `None` for one that cannot be read, or is not the
+/// team's.
 pub(super) async fn lines(
     link: &Link,
     kind: &str,
@@ -133,13 +144,16 @@ pub(super) async fn lines(
     };
     let mut answer = answer.into_iter();
     let next = answer.next().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let lines = answer.map(|bytes| parse(&bytes).filter(|line| line["kind"].is_string()));
+    let lines = answer.map(|bytes| {
+        let ours = is_ours(link, kind, task, &bytes);
+        parse(&bytes).filter(|line| ours && line["kind"].is_string())
+    });
     Ok((lines.collect(), next.unwrap_or_else(|| cursor.to_owned())))
 }
 
 /// Leaves a line for whoever runs a task; false when there is no such task.
 pub(super) async fn say(link: &Link, task: &str, words: &Value) -> Result<bool, LinkError> {
-    let args = args![task, words, SAID, SAID_SECONDS];
+    let args = args![task, stamped(link, "said", task, words.to_string()), SAID, SAID_SECONDS];
     link.run::<i64>(&SAY, &[key("rows"), key_of("said", task)], &args).await.map(|there| there == 1)
 }
 
@@ -160,9 +174,29 @@ pub(super) async fn prune(link: &Link, days: u32, mib: u64) -> Result<usize, Lin
         .await
 }
 
+/// What is said of a task, signed where the team has a key.
+fn stamped(link: &Link, kind: &str, task: &str, object: String) -> String {
+    match link.seal() {
+        Some(seal) => seal.stamp(&format!("{kind} {task}"), &object),
+        None => object,
+    }
+}
+
+/// Whether something was said of this task by the team; where it has no key, by whom is not known.
+fn is_ours(link: &Link, kind: &str, task: &str, object: &[u8]) -> bool {
+    let is_stamped = |seal: &Seal| {
+        let object = std::str::from_utf8(object);
+        object.is_ok_and(|object| seal.is_stamped(&format!("{kind} {task}"), object))
+    };
+    link.seal().is_none_or(is_stamped)
+}
+
 /// What somebody wrote, made harmless.
 fn parse(bytes: &[u8]) -> Option<Value> {
-    let mut value = serde_json::from_slice(bytes).ok()?;
+    let mut value: Value = serde_json::from_slice(bytes).ok()?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("mac");
+    }
     tame(&mut value);
     Some(value)
 }

@@ -48,7 +48,7 @@
 ---@field ['inline.stubs']? boolean A lens `Implement NAME` above each function and class that is yet to be written.
 ---@field ['inline.verdict']? boolean The verdict beside an edit that was applied, e.g. `proven ✓ 42 tests`, until the next edit of the file.
 ---@field ['inline.completion']? boolean Completions in grey where you pause, by the Coder, where the editor asks for them (LSP 3.18). The text around the cursor goes to its model; an hour of them may cost what a task may.
----@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis, `rediss://[USER@]HOST:PORT`: there too, for a team to see.
+---@field ['store.url']? string Where tasks are kept: an absolute folder; unset: `$XDG_STATE_HOME/opendevagent`. The address of a Redis, `rediss://[USER@]HOST:PORT[,HOST:PORT]`: there too, for a team to see.
 ---@field ['store.plaintext']? boolean A Redis beyond this machine may be spoken to without TLS: on a network of your own.
 ---@field ['store.keepDays']? integer Days an ended task is kept.
 ---@field ['store.keepMiB']? integer MiB that all tasks may take; the oldest go first.
