@@ -152,6 +152,8 @@ async fn a_redis_that_stops_for_ten_seconds_loses_nothing() {
     let mut tasks = Vec::new();
     for editor in &mut editors {
         assert_eq!(rows(editor).await, Vec::<Value>::new());
+    }
+    for editor in &mut editors {
         tasks.push(editor.begin("explain", "a.py").await);
     }
     let began = std::time::Instant::now();
