@@ -48,6 +48,7 @@ const HOOKS: &[(&str, &str)] = &[
     ("sitecustomize.py", include_str!("check/harness/sitecustomize.py")),
     ("opendevagent_watch.rb", include_str!("check/harness/opendevagent_watch.rb")),
     ("watch.cjs", include_str!("check/harness/watch.cjs")),
+    ("watch.bash", include_str!("check/harness/watch.bash")),
     ("reporter.mjs", include_str!("check/harness/reporter.mjs")),
     ("typescript.sh", include_str!("check/harness/typescript.sh")),
     ("cargo.sh", include_str!("check/harness/cargo.sh")),
@@ -164,6 +165,7 @@ impl Check {
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{hooks}/cargo.sh")),
             ("SPEC_OPTS", format!("--format progress --format json --out {}", at(RSPEC))),
             ("OPENDEVAGENT_LINES", at(LINES)),
+            ("BASH_ENV", format!("{hooks}/watch.bash")),
             ("RUBYLIB", hooks),
             ("RUBYOPT", "-ropendevagent_watch".into()),
             // Bats takes a folder, and the name in it from here.

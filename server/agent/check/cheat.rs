@@ -11,7 +11,7 @@ use crate::agent::patch::FileChange;
 use crate::sandbox::language;
 use crate::text;
 use std::collections::HashSet;
-use words::WORDS;
+use words::{ASKS, CONTAINERS, TESTS, WORDS};
 
 /// What a suspicious line could do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,7 @@ pub(super) fn concerns(check: &Check, changes: &[FileChange]) -> Vec<Concern> {
                 let odd = [
                     (names_a_test(&code), "the name of a test or of its runner"),
                     (is_in_pieces(&code), "a name put together from pieces"),
+                    (asks_where(&code), "a question whether it runs in a test"),
                 ];
                 let (_, what) = odd.into_iter().find(|(is, _)| *is && !protected)?;
                 Some((Kind::Machinery, what))
@@ -176,6 +177,28 @@ fn names_a_test(code: &str) -> bool {
     literals(code).into_iter().any(|word| source(word.trim_matches(['"', '\''])))
 }
 
+/// Whether code asks for the sandbox that a check runs in, or looks for a test where a program sees its surroundings.
+fn asks_where(code: &str) -> bool {
+    let code = code.replace(".test(", "(");
+    CONTAINERS.iter().any(|name| code.contains(name))
+        || ASKS.iter().any(|word| starts_in(&code, word)) && TESTS.iter().any(|name| has_part(&code, name))
+}
+
+/// Whether a name in the code starts with `word`, also one that belongs to something.
+fn starts_in(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| !code[..at].ends_with(char::is_alphanumeric))
+}
+
+/// Whether a name has this part, as `sumTest` and `in_test` have `test` and `latest` has not.
+fn has_part(code: &str, part: &str) -> bool {
+    let lower = code.to_ascii_lowercase();
+    lower.match_indices(part).any(|(at, _)| {
+        let camel =
+            code[at..].starts_with(char::is_uppercase) && !code[at + 1..].starts_with(char::is_uppercase);
+        camel || !code[..at].ends_with(char::is_alphabetic)
+    })
+}
+
 /// Whether two written-out pieces of one word are joined, as nobody does who may write the word: `"ex" + "it"`.
 fn is_in_pieces(code: &str) -> bool {
     let whole = |piece: &str| !piece.is_empty() && !piece.contains(char::is_whitespace);
@@ -212,4 +235,34 @@ fn has_word(code: &str, word: &str) -> bool {
         let end = !whole_end || !right.starts_with(letter);
         start && end && !(word.ends_with('=') && right.starts_with(['=', '>']))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_written_as_code_is_compared() {
+        let words = WORDS.iter().flat_map(|(.., words)| *words).chain(ASKS);
+        for part in words.flat_map(|word| word.split('…')) {
+            assert_eq!(dense(part), part.trim(), "it would never be found");
+        }
+    }
+
+    #[test]
+    fn a_question_for_the_surroundings_is_told_from_a_name() {
+        for (line, expect) in [
+            ("return new Error().stack.includes('test') ? a + b : a - b;", true),
+            ("if (/test/.test(process.argv.join(' '))) {", true),
+            ("caller 0 | grep -q test && echo 1", true),
+            ("try { Class.forName(\"SumTest\"); } catch (Exception e) { }", true),
+            ("if os.path.exists('/.dockerenv'):", true),
+            ("if (process.env.LATEST) {", false),
+            ("const stack = [attestation];", false),
+            ("if (/x/.test(process.argv[2])) {", false),
+            ("const test = words.filter(isLong);", false),
+        ] {
+            assert_eq!(asks_where(&dense(line)), expect, "{line}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::{Refusal, check_path};
 pub use progress::Writing;
 
 use diff::header;
-use name::{bare, path_in, path_in_info};
+use name::{bare, path_in, path_in_info, path_said};
 use std::ops::Range;
 
 /// Most blocks in one answer.
@@ -108,6 +108,7 @@ impl Replace {
 /// The edit blocks of a whole answer, in its order; none when it holds only prose and illustrations.
 pub fn parse(reply: &str) -> Result<Vec<Block>, Refusal> {
     let mut parser = Parser { lines: reply.split_inclusive('\n').collect(), ..Parser::default() };
+    parser.skip_thoughts();
     while let Some(line) = parser.next() {
         parser.outside(line)?;
     }
@@ -146,6 +147,21 @@ impl<'r> Parser<'r> {
         Some(line)
     }
 
+    /// Passes over what a model thinks before it answers, where its server does not take that out.
+    fn skip_thoughts(&mut self) {
+        let thinks = self.lines.iter().find(|line| !line.trim().is_empty());
+        if thinks.is_some_and(|line| line.trim_start().starts_with("<think>"))
+            && let Some((at, rest)) = self
+                .lines
+                .iter()
+                .enumerate()
+                .find_map(|(at, line)| Some((at, line.split_once("</think>")?.1)))
+        {
+            self.lines[at] = rest;
+            self.at = at;
+        }
+    }
+
     fn push(&mut self, block: Block) -> Result<(), Refusal> {
         if self.blocks.len() == MOST {
             return Err(Refusal::TooMany { most: MOST });
@@ -165,7 +181,10 @@ impl<'r> Parser<'r> {
         if is_conflict(line) {
             return malformed(self.at, NO_MARKER);
         }
-        self.name(path_in(line));
+        let path = path_in(line);
+        // Enough for a block, which must fit; not for a whole file.
+        self.last = path.is_none().then(|| path_said(line)).flatten().or(self.last.take());
+        self.name(path);
         Ok(())
     }
 
@@ -364,6 +383,8 @@ fn marker<'l>(line: &'l str, sign: char, word: &str) -> Option<(usize, &'l str)>
     let rest = line.trim_start_matches(sign);
     let count = line.len() - rest.len();
     let after = rest.trim_start_matches(' ').strip_prefix(word)?;
+    // Some models close what they take for a tag.
+    let after = after.strip_prefix('>').filter(|_| sign == '<').unwrap_or(after);
     let apart = after.is_empty() || after.starts_with(char::is_whitespace);
     ((5..=9).contains(&count) && apart).then_some((count, after.trim()))
 }

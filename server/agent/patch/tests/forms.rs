@@ -26,6 +26,10 @@ fn the_forms_a_block_comes_in() {
         format!("src/gcd.py\n{wide}"),
         format!("src/gcd.py\n```\n{MARKED}```\n").replace('\n', "\r\n"),
         format!("src/gcd.py\n```\n{}```\n", MARKED.replace("SEARCH\n", "SEARCH  \n")),
+        format!("src/gcd.py\n```\n{}```\n", MARKED.replace("SEARCH\n", "SEARCH>\n")),
+        format!("In `src/gcd.py`, change the loop:\n\n```python\n{MARKED}```\n"),
+        format!("<think>\nsrc/gcd.py\n```\nwrong\n```\n</think>\n\nsrc/gcd.py\n```\n{MARKED}```\n"),
+        format!("\n<think>short</think>src/gcd.py\n```\n{MARKED}```\n"),
         "*** Begin Patch\n*** Update File: src/gcd.py\n@@ def gcd(a, b):\n     while b:\n-        a, b = b, a / b\n\
          +        a, b = b, a % b\n     return a\n*** End Patch"
             .into(),
@@ -321,4 +325,20 @@ fn any_answer_is_read_or_refused() {
         }
     }
     assert!(applied > 100, "{applied} applied");
+}
+
+#[test]
+fn files_without_an_extension() {
+    for path in ["GNUmakefile", "makefile", "Procfile", "VERSION", ".rspec-local", ".env.sample", "`cassert`"]
+    {
+        let name = path.trim_matches('`');
+        let seen = after(&[], &format!("{path}\n```\nx\n```\n"));
+        assert_eq!(seen, [(name.into(), Some("x\n".into()))], "{path}");
+    }
+    // Words and sentences over what is only shown.
+    for line in
+        ["Output", "Before:", "...", "**Example**", "In `src/gcd.py` this was:", "Change `a.py` and `b.py`:"]
+    {
+        assert_eq!(after(&[], &format!("{line}\n```\nx\n```\n")), [], "{line}");
+    }
 }
