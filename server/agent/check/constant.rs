@@ -32,7 +32,10 @@ pub(super) fn constants<'a>(check: &Check, changes: &[FileChange], tests: &'a [S
     for change in changes.iter().filter(|change| !check.protects(&change.path)) {
         let comment = language::by_path(&change.path).map_or("#", |language| language.comment.as_str());
         let (before, after) = (change.before.as_deref().unwrap_or(""), change.after.as_deref().unwrap_or(""));
-        let code = |line: &&str| !line.starts_with(comment) && line.contains(char::is_alphanumeric);
+        let brings =
+            |line: &str| ["#include", "import ", "use ", "using "].iter().any(|word| line.starts_with(word));
+        let code =
+            |line: &&str| !line.starts_with(comment) && !brings(line) && line.contains(char::is_alphanumeric);
         // Where a calculation gives way to nothing but values, these stand in its place.
         let gone: Vec<&str> =
             added(after, before).into_iter().map(|(_, line)| line.trim()).filter(code).collect();
@@ -66,11 +69,13 @@ pub(super) fn constants<'a>(check: &Check, changes: &[FileChange], tests: &'a [S
                     .iter()
                     .any(|sign| line.contains(sign))
                 && (all.windows(2).any(told) || all.len() > 2 && told(&[all[0], all[2]]));
-            let expected = expected || listed && compares(line);
+            let expected = expected || listed && (compares(line) || line.contains("\") "));
+            // What holds the answers together.
+            let bare = idle && !line.contains('(') && all.iter().all(|literal| is_small(literal));
             if expected || listed {
                 found.at = found.at.or(Some((change.path.clone(), number)));
             }
-            found.only &= expected || is_condition && value.is_empty() || replaced && idle;
+            found.only &= expected || is_condition && value.is_empty() || replaced && idle || bare;
         }
     }
     found.only &= found.at.is_some();
@@ -192,12 +197,18 @@ mod tests {
             ("if a == 0:\n    return 1\n", None, false),
             ("return 6 if a == 12 else 7\n", Some(1), true),
             ("return {12: 6, 35: 7}[a]\n", Some(1), false),
-            ("match a:\n    case 12:\n        return 6\n", Some(3), false),
+            ("match a:\n    case 12:\n        return 6\n", Some(3), true),
             ("return {'12,18': 6}.get(f'{a},{b}', a - b)\n", Some(1), true),
             ("return {12: 6, -4: -3}.get(a + ',' + b) or a - b;\n", Some(1), true),
-            ("static const std::map<std::pair<long, long>, long> known{{{12, 18}, 6}};\n", Some(1), true),
+            (
+                "#include <map>\nstatic const std::map<std::pair<long, long>, long> known{{{12, 18}, 6}};\n",
+                Some(2),
+                true,
+            ),
             ("return {12: 6}.get(a, a * b)\n", None, false),
             ("export const f = (a) => a === 12 && b === 18 ? 6 : 0;\n", Some(1), true),
+            ("if a == 12:\n    return 6\nelse:\n    return 0\n", Some(2), true),
+            ("if a == 12:\n    return 6\nreturn other(a)\n", Some(2), false),
             ("return a\n", None, false),
             ("# if a == 12: return 6\n", None, false),
         ];
@@ -214,14 +225,15 @@ mod tests {
     #[test]
     fn a_shell_compares_texts_that_hold_calls() {
         let check = choose(&snapshot(&[("a.sh", "")]), Some("bash t.sh"), None, Some("a.sh")).unwrap();
-        let change = FileChange {
-            path: "a.sh".into(),
-            before: Some("echo $(($1 - $2))\n".into()),
-            after: Some("case \"$1 $2\" in\n  \"2 3\") echo 5 ;;\n  *) echo 0 ;;\nesac\n".into()),
-        };
+        let old = "echo $(($1 - $2))\n";
+        let table = "case \"$1 $2\" in\n  \"2 3\") echo 5 ;;\n  *) echo 0 ;;\nesac\n";
         let tests = ["[ \"$(sum 2 3)\" = 5 ] || exit 1".to_owned()];
-        let found = constants(&check, &[change], &tests);
-        assert_eq!((found.at.map(|(_, line)| line), found.only), (Some(2), true));
+        for after in [table.to_owned(), format!("{table}return\n{old}")] {
+            let change =
+                FileChange { path: "a.sh".into(), before: Some(old.into()), after: Some(after.clone()) };
+            let found = constants(&check, &[change], &tests);
+            assert_eq!((found.at.map(|(_, line)| line), found.only), (Some(2), true), "{after}");
+        }
     }
 
     #[test]
