@@ -5,7 +5,7 @@ use super::edit;
 use crate::model_server::ModelServer;
 use crate::support::{Workspace, docker, project, skipped};
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const BROKEN: &str = "    return sum(numbers) / len(numbrs)";
@@ -163,10 +163,16 @@ fn neovim_completes_where_the_user_pauses() {
     assert!(server.requests()[0].prompt().contains("x<hole-"));
 }
 
+/// In a terminal, as users of Emacs without windows have it.
 #[test]
 fn eglot_fixes_and_applies() {
-    let Some(emacs) = editor("emacs") else { return };
-    emacs_mends(&emacs, "eglot", "(with-eval-after-load 'eglot", &[]);
+    let (Some(python), Some(emacs)) = (editor("python"), editor("emacs")) else { return };
+    mends(&python, |command, workspace| {
+        configure(workspace, ".emacs.d/init.el", &block(README, "(with-eval-after-load 'eglot"));
+        let (files, dump) = beside(&emacs);
+        command.envs(files).arg(project().join("tests/editors/eglot.py"));
+        command.args(["mean.py", &emacs, &format!("--dump-file={dump}")]);
+    });
 }
 
 #[test]
@@ -174,21 +180,16 @@ fn lsp_mode_fixes_and_applies() {
     let (Some(emacs), Some(packages)) = (editor("emacs"), editor("lsp-mode")) else { return };
     let entries = std::fs::read_dir(packages).expect("it was unpacked").flatten();
     let folders: Vec<_> = entries.map(|entry| entry.path()).collect();
-    emacs_mends(&emacs, "lsp-mode", "(with-eval-after-load 'lsp-mode", &folders);
-}
-
-fn emacs_mends(emacs: &str, client: &str, settings: &str, packages: &[PathBuf]) {
-    let said = mends(emacs, |command, workspace| {
-        configure(workspace, ".emacs.d/init.el", &block(README, settings));
-        let (files, dump) = beside(emacs);
+    let said = mends(&emacs, |command, workspace| {
+        configure(workspace, ".emacs.d/init.el", &block(README, "(with-eval-after-load 'lsp-mode"));
+        let (files, dump) = beside(&emacs);
         command.envs(files).arg(format!("--dump-file={dump}")).arg("-Q").arg("--batch");
-        command.args(packages.iter().flat_map(|folder| [OsStr::new("--directory"), folder.as_os_str()]));
-        command.arg("--load").arg(project().join("tests/editors/emacs.el")).args([client, "mean.py"]);
+        command.args(folders.iter().flat_map(|folder| [OsStr::new("--directory"), folder.as_os_str()]));
+        command.arg("--load").arg(project().join("tests/editors/lsp-mode.el")).arg("mean.py");
     });
     assert!(said.contains(MENDED), "{said}");
     if let Some(pictures) = std::env::var_os("OPENDEVAGENT_PICTURES") {
-        std::fs::write(Path::new(&pictures).join(format!("{client}.txt")), said)
-            .expect("a file can be written");
+        std::fs::write(Path::new(&pictures).join("lsp-mode.txt"), said).expect("a file can be written");
     }
 }
 
