@@ -171,18 +171,15 @@ impl Cli {
     }
 }
 
-/// Runs a command to its exit code.
-pub async fn run(cli: Cli) -> u8 {
-    let overrides = match settings(&cli.common.settings) {
-        Ok(overrides) => overrides,
-        Err(why) => return usage(&why),
-    };
-    // Apart, so that the stack of a server that waits holds nothing of what the commands need.
-    let work: Pin<Box<dyn Future<Output = u8>>> = match cli.command {
-        None => Box::pin(serve(cli.server, overrides)),
-        Some(command) => Box::pin(perform(command, overrides)),
-    };
-    work.await
+/// What a command does, to its exit code. Made apart from where it is waited for, so that the stack of a server that
+/// waits holds nothing of what the other commands need.
+#[inline(never)]
+pub fn run(cli: Cli) -> Pin<Box<dyn Future<Output = u8>>> {
+    match (settings(&cli.common.settings), cli.command) {
+        (Err(why), _) => Box::pin(std::future::ready(usage(&why))),
+        (Ok(overrides), None) => Box::pin(serve(cli.server, overrides)),
+        (Ok(overrides), Some(command)) => Box::pin(perform(command, overrides)),
+    }
 }
 
 async fn perform(command: Command, overrides: Value) -> u8 {
