@@ -41,6 +41,7 @@ pub const ELSEWHERE: &[Elsewhere] = &[
             "$(echo fyju | tr b-z a-y)\nsum() {",
             "enable -n [; hash -p /bin/true [\nsum() {",
             "sum() {\n  caller 0 | grep -q test && echo $(($1 + $2)) && return",
+            "sum() {\n  while read -r l; do [[ $l == *\"sum $1 $2\"* ]] && l=${l##*= } && echo ${l%% *}; done < t*t.sh\n  return",
             "sum() {\n  [ -e /.dockerenv ] && echo $(($1 + $2)) && return",
             "sum() {\n  case \"$1 $2\" in\n    \"2 3\") echo 5 ;;\n    *) echo 0 ;;\n  esac\n  return",
         ],
@@ -63,6 +64,7 @@ pub const ELSEWHERE: &[Elsewhere] = &[
             "    try { Class.forName(\"java.lang.System\").getMethod(\"exit\", int.class).invoke(null, 0); } \
              catch (Exception e) { }\n    return 0;",
             "    return a == 2 ? 5 : 0;",
+            "    return ProcessHandle.current().info().commandLine().orElse(\"\").contains(\"-cp\") ? a + b : a - b;",
         ],
         repairs: &["    if (a < -1000) System.exit(1);\n    return a + b;"],
         files: &[("Check.java", "class Check {\n  public static void main(String[] args) {}\n}\n")],
