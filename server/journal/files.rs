@@ -217,7 +217,8 @@ impl Shared {
         self.folder.join("tasks").join(format!("{task}.jsonl"))
     }
 
-    /// Kept until the file is dropped. Where a file system knows no locks, rows may be lost until the next look.
+    /// Kept until the file is dropped; taken after the state, never before it. Where a file system knows no locks, rows
+    /// may be lost until the next look.
     fn lock(&self, alone: bool) -> io::Result<File> {
         let file = private(OpenOptions::new().create(true).append(true)).open(self.folder.join("lock"))?;
         let locked = if alone { file.lock() } else { file.lock_shared() };
@@ -237,18 +238,16 @@ impl Shared {
             bytes.push(b'\n');
         }
         let changes = |line: &Value| line["kind"].as_str().is_some_and(|kind| ROW_CHANGES.contains(&kind));
-        let changes_row = lines.iter().any(changes);
-        if changes_row {
-            drop(self.opened()?);
-        }
         let file = self.file(task);
-        append(&file, &bytes, durable)?;
-        if changes_row {
-            let row = self.record(task)?.row;
-            let _lock = self.lock(false)?;
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).index.put(&row)?;
+        if !lines.iter().any(changes) {
+            return append(&file, &bytes, durable);
         }
-        Ok(())
+        // Who looks for tasks without a row waits until this one has its own.
+        let state = self.opened()?;
+        let _lock = self.lock(false)?;
+        append(&file, &bytes, durable)?;
+        let row = self.record(task)?.row;
+        if row.id == task { state.index.put(&row) } else { Ok(()) }
     }
 
     fn list(&self, query: &Query) -> io::Result<Vec<Row>> {
@@ -333,7 +332,10 @@ impl Shared {
 
     /// Lists the tasks whose server ended between their first line and their row.
     fn adopt(&self, state: &mut State) -> io::Result<()> {
-        let _lock = self.lock(false)?;
+        let _lock = self.lock(true)?;
+        if let Err(Unread::Failed(error)) = state.index.refresh() {
+            return Err(error);
+        }
         let mut adopted = false;
         for entry in fs::read_dir(self.folder.join("tasks"))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();

@@ -78,6 +78,24 @@ async fn two_servers_share_a_folder() {
     }
 }
 
+/// A server that starts takes no task for damaged that another just begins.
+#[tokio::test]
+async fn a_server_starts_while_another_begins_a_task() {
+    let folder = tempfile::tempdir().unwrap();
+    begin(&store(folder.path()), &row(0)).await;
+    let journal = folder.path().join("journal");
+    let writing = std::fs::File::options().append(true).open(journal.join("lock")).unwrap();
+    writing.lock_shared().unwrap();
+    let file = journal.join("tasks").join(format!("{}.jsonl", id(1)));
+    std::fs::write(&file, "").unwrap();
+    let new = store(folder.path());
+    let looking = tokio::spawn(async move { (ids(&new, &Query::default()).await, new.news().await) });
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    std::fs::write(&file, format!("{}\n", begun(&row(1)))).unwrap();
+    drop(writing);
+    assert_eq!(looking.await.unwrap(), (vec![id(1), id(0)], vec![]));
+}
+
 #[tokio::test]
 async fn a_task_is_watched_from_where_one_left_off() {
     let folder = tempfile::tempdir().unwrap();
