@@ -19,7 +19,6 @@ use crate::event::Action;
 use crate::{acp, doctor, lsp};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Map, Value, json};
-use std::cell::LazyCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -269,13 +268,10 @@ fn load(overrides: &Value, workspace: Option<&Path>) -> Loaded {
 
 /// `KEY=VALUE` pairs as a layer of settings.
 fn settings(pairs: &[String]) -> Result<Value, String> {
-    let rows = LazyCell::new(config::rows);
     let mut values = Map::new();
     for pair in pairs {
         let (key, text) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: expected KEY=VALUE"))?;
-        let row = rows.iter().find(|row| row.key == key);
-        let value = row.map_or_else(|| json!(text), |row| row.parse(text));
-        values.insert(key.to_owned(), value);
+        values.insert(key.to_owned(), config::parse(key, text));
     }
     Ok(Value::Object(values))
 }

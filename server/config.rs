@@ -8,7 +8,7 @@ pub mod quiet;
 mod rows;
 mod settings;
 
-use rows::PREFIX;
+use rows::{PREFIX, environment_name};
 pub use rows::{Row, rows, schema};
 pub use settings::*;
 
@@ -117,7 +117,8 @@ pub fn merge(layers: &[Layer]) -> Loaded {
     let mut loaded = Loaded::default();
     let mut merged = serde_json::to_value(&loaded.settings).unwrap_or_default();
     for layer in layers {
-        for (key, value) in leaves(&layer.values) {
+        // An empty map says nothing.
+        for (key, value) in leaves(&layer.values).into_iter().filter(|(_, value)| !value.is_object()) {
             let mut candidate = merged.clone();
             let parsed = set(&mut candidate, &key, value).and_then(|()| {
                 serde_json::from_value::<Settings>(candidate.clone()).map_err(|error| error.to_string())
@@ -193,22 +194,43 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, S
     }
 }
 
-/// The environment's values: `model.baseUrl` is `OPENDEVAGENT_MODEL_BASE_URL`, lists are split at commas.
+/// The environment's values: `model.baseUrl` is `OPENDEVAGENT_MODEL_BASE_URL`.
 fn environment(variable: impl Fn(&str) -> Option<String>) -> Value {
-    let mut values = Map::new();
-    for row in rows() {
-        if let Some(text) = variable(&row.environment) {
-            values.insert(row.key.clone(), row.parse(&text));
-        }
+    let value = |(key, default): (String, Value)| {
+        let text = variable(&environment_name(&key))?;
+        Some((key, parse_like(&default, &text)))
+    };
+    defaults().into_iter().filter_map(value).collect::<Map<_, _>>().into()
+}
+
+/// A setting's value from its text, as the environment and `--set` have it: lists are split at commas, maps are JSON.
+/// What does not fit the type stays text, and is refused with a message when it is merged.
+pub fn parse(key: &str, text: &str) -> Value {
+    let default = defaults().into_iter().find(|(name, _)| name == key);
+    default.map_or_else(|| text.into(), |(_, default)| parse_like(&default, text))
+}
+
+fn parse_like(default: &Value, text: &str) -> Value {
+    let json = || serde_json::from_str(text.trim()).unwrap_or_else(|_| text.into());
+    match default {
+        Value::Array(_) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
+        Value::Null if text.is_empty() => Value::Null,
+        // What may be unset is a text.
+        Value::Null | Value::String(_) => text.into(),
+        Value::Object(_) | Value::Number(_) | Value::Bool(_) => json(),
     }
-    Value::Object(values)
+}
+
+/// Every setting's name and default. Much cheaper than [`rows`].
+fn defaults() -> Vec<(String, Value)> {
+    leaves(&serde_json::to_value(Settings::default()).unwrap_or_default())
 }
 
 /// The values of a layer by dotted name. A map of free names (`sandbox.images`) is split too.
 fn leaves(values: &Value) -> Vec<(String, Value)> {
     fn walk(prefix: &str, value: &Value, found: &mut Vec<(String, Value)>) {
         match value {
-            Value::Object(map) => {
+            Value::Object(map) if !map.is_empty() => {
                 for (name, value) in map {
                     let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                     walk(&key, value, found);

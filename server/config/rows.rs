@@ -25,31 +25,6 @@ impl Row {
     pub fn default(&self) -> &Value {
         &self.schema["default"]
     }
-
-    fn is(&self, kind: &str) -> bool {
-        match &self.schema["type"] {
-            Value::Array(kinds) => kinds.iter().any(|one| one == kind),
-            one => one == kind,
-        }
-    }
-
-    /// Reads the value from an environment variable. What does not fit the type stays text, and is refused
-    /// with a message when it is merged.
-    pub fn parse(&self, text: &str) -> Value {
-        if self.is("array") {
-            return text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-        }
-        if self.is("object") {
-            return serde_json::from_str(text).unwrap_or_else(|_| json!(text));
-        }
-        if self.is("string") || self.schema.get("enum").is_some() {
-            return if text.is_empty() && self.is("null") { Value::Null } else { json!(text) };
-        }
-        match serde_json::from_str(text.trim()) {
-            Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
-            _ => json!(text),
-        }
-    }
 }
 
 /// Made from [`Settings`] by a test: to make it anew at each start would cost more than all else that a start does.
@@ -110,7 +85,7 @@ fn tidy(value: &Value) -> Value {
 }
 
 /// Capitals, words split by `_`. A unit such as `MiB` is one word.
-fn environment_name(key: &str) -> String {
+pub(super) fn environment_name(key: &str) -> String {
     let key = key.replace("MiB", "Mib").replace("KiB", "Kib");
     let mut name = PREFIX.to_owned();
     let mut previous = '.';

@@ -58,6 +58,29 @@ fn environment_names_follow_the_keys() {
     assert!(loaded.settings.model.zdr);
     assert_eq!(loaded.settings.sandbox.host.as_deref(), Some("off"));
     assert!(loaded.settings.agents.debugger.fallbacks.is_empty());
+    assert_eq!(names, defaults().iter().map(|(key, _)| environment_name(key)).collect::<Vec<_>>());
+}
+
+#[test]
+fn text_is_read_as_the_setting_has_it() {
+    for (key, text, value) in [
+        ("sandbox.images", "{\"go\": \"x\"}", json!({"go": "x"})),
+        ("sandbox.images", "{", json!("{")),
+        ("sandbox.images.go", "x", json!("x")),
+        ("sandbox.cpus", " 2 ", json!(2)),
+        ("sandbox.cpus", "many", json!("many")),
+        ("sandbox.host", "", json!(null)),
+        ("sandbox.host", "off", json!("off")),
+        ("model.zdr", "true", json!(true)),
+        ("model.dataCollection", "allow", json!("allow")),
+        ("model.keyEnv", "7", json!("7")),
+        ("context.exclude", "a, ,b", json!(["a", "b"])),
+    ] {
+        assert_eq!(parse(key, text), value, "{key} {text}");
+    }
+    let file = layer("file", json!({"sandbox": {"images": {"go": "x"}}}));
+    let empty = layer("editor", json!({"sandbox": {"images": {}}}));
+    assert_eq!(merge(&[file, empty]).settings.sandbox.images["go"], "x");
 }
 
 #[test]
@@ -73,6 +96,8 @@ fn every_setting_has_a_description_and_a_default() {
     for row in rows() {
         assert!(!row.description().is_empty(), "{} has no description", row.key);
         assert!(row.schema.get("default").is_some(), "{} has no default", row.key);
+        let is_text = row.schema["type"].as_array().is_some_and(|kinds| kinds.contains(&json!("string")));
+        assert!(!row.default().is_null() || is_text, "{} could not be read from text", row.key);
     }
 }
 
