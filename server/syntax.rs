@@ -1,17 +1,20 @@
 //! A source file as its grammar reads it: syntax errors, and the names that it defines and refers to.
 //!
-//! Grammars and their tag queries are those of tree-sitter; nothing is loaded before a file of its language is
-//! read. A text may come from a model, so reading it is bounded.
+//! Grammars are those of tree-sitter; nothing is loaded before a file of its language is read. A text may come from a
+//! model, so reading it is bounded.
 
 pub mod colour;
+mod tags;
 #[cfg(test)]
 mod tests;
+
+pub use tags::{Role, Tag};
 
 use crate::text::lines;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
-use std::sync::OnceLock;
-use tree_sitter::{Node, Parser, Point, Query, QueryCursor, QueryCursorOptions, StreamingIterator};
+use tags::Row;
+use tree_sitter::{Parser, Point};
 use tree_sitter_language::LanguageFn;
 
 /// Longer texts are not read.
@@ -26,52 +29,33 @@ pub struct Language {
     pub name: &'static str,
     extensions: &'static [&'static str],
     grammar: LanguageFn,
-    /// What is a definition and what a reference, in the grammar's own words.
-    tags: &'static [&'static str],
-    query: OnceLock<Option<Query>>,
+    /// What is a definition and what a reference.
+    tags: &'static [&'static [Row]],
 }
 
 /// Each grammar makes the program larger, by the bytes in its row.
 static LANGUAGES: [Language; 5] = [
     // 470,000
-    Language::row("python", &["py", "pyi"], tree_sitter_python::LANGUAGE, &[tree_sitter_python::TAGS_QUERY]),
+    Language::row("python", &["py", "pyi"], tree_sitter_python::LANGUAGE, &[tags::PYTHON]),
     // 420,000
     Language::row(
         "javascript",
         &["js", "mjs", "cjs", "jsx"],
         tree_sitter_javascript::LANGUAGE,
-        &[tree_sitter_javascript::TAGS_QUERY],
+        &[tags::JAVASCRIPT],
     ),
-    // 1,450,000; its query has only what JavaScript lacks. TSX is another grammar, as large again.
+    // 1,450,000. TSX is another grammar, as large again.
     Language::row(
         "typescript",
         &["ts", "mts", "cts"],
         tree_sitter_typescript::LANGUAGE_TYPESCRIPT,
-        &[tree_sitter_typescript::TAGS_QUERY, tree_sitter_javascript::TAGS_QUERY],
+        &[tags::JAVASCRIPT, tags::TYPESCRIPT],
     ),
     // 230,000
-    Language::row("go", &["go"], tree_sitter_go::LANGUAGE, &[tree_sitter_go::TAGS_QUERY]),
+    Language::row("go", &["go"], tree_sitter_go::LANGUAGE, &[tags::GO]),
     // 430,000
-    Language::row("java", &["java"], tree_sitter_java::LANGUAGE, &[tree_sitter_java::TAGS_QUERY]),
+    Language::row("java", &["java"], tree_sitter_java::LANGUAGE, &[tags::JAVA]),
 ];
-
-/// A name in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tag<'t> {
-    pub name: &'t str,
-    pub role: Role,
-    /// What it names, in the grammar's words: `function`, `method`, `class`, `call`, …
-    pub kind: &'static str,
-    /// The lines of the whole definition, or of the reference; counted from 1, both included.
-    pub first: usize,
-    pub last: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Definition,
-    Reference,
-}
 
 /// A text that was read.
 pub struct Tree<'t> {
@@ -85,9 +69,9 @@ impl Language {
         name: &'static str,
         extensions: &'static [&'static str],
         grammar: LanguageFn,
-        tags: &'static [&'static str],
+        tags: &'static [&'static [Row]],
     ) -> Self {
-        Self { name, extensions, grammar, tags, query: OnceLock::new() }
+        Self { name, extensions, grammar, tags }
     }
 
     /// The language of a file by its extension, in any case.
@@ -104,16 +88,14 @@ impl Language {
         let mut parser = Parser::new();
         parser.set_language(&self.grammar.into()).ok()?;
         let mut steps = 0;
-        let mut bounded = |_: &tree_sitter::ParseState| bound(&mut steps);
+        let mut bounded = |_: &tree_sitter::ParseState| {
+            steps += 1;
+            if steps < MOST_STEPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
         let options = tree_sitter::ParseOptions::new().progress_callback(&mut bounded);
         let mut chunk = |at: usize, _: Point| &text.as_bytes()[at.min(text.len())..];
         let parsed = parser.parse_with_options(&mut chunk, None, Some(options))?;
         Some(Tree { text, language: self, parsed })
-    }
-
-    fn query(&self) -> Option<&Query> {
-        let query = || Query::new(&self.grammar.into(), &self.tags.concat()).ok();
-        self.query.get_or_init(query).as_ref()
     }
 }
 
@@ -163,51 +145,6 @@ impl<'t> Tree<'t> {
             }
         }
     }
-
-    /// Definitions and references in the order of the text.
-    pub fn tags(&self) -> Vec<Tag<'t>> {
-        let Some(query) = self.language.query() else { return Vec::new() };
-        let names = query.capture_names();
-        let mut cursor = QueryCursor::new();
-        let mut steps = 0;
-        let mut bounded = |_: &tree_sitter::QueryCursorState| bound(&mut steps);
-        let options = QueryCursorOptions::new().progress_callback(&mut bounded);
-        let (root, bytes) = (self.parsed.root_node(), self.text.as_bytes());
-        let mut matches = cursor.matches_with_options(query, root, bytes, options);
-        let mut found: Vec<(Node<'_>, Tag<'t>)> = Vec::new();
-        while let Some(found_here) = matches.next() {
-            let (mut name, mut tagged) = (None, None);
-            for capture in found_here.captures {
-                match names[capture.index as usize].split_once('.') {
-                    Some(("definition", kind)) => tagged = Some((capture.node, Role::Definition, kind)),
-                    Some(("reference", kind)) => tagged = Some((capture.node, Role::Reference, kind)),
-                    None if names[capture.index as usize] == "name" => name = Some(capture.node),
-                    _ => {}
-                }
-            }
-            if let (Some(name), Some((node, role, kind))) = (name, tagged) {
-                found.push((name, self.tag(name, node, role, kind)));
-            }
-        }
-        found.sort_by_key(|(name, _)| name.start_byte());
-        found.dedup_by_key(|(name, tag)| (name.start_byte(), tag.role == Role::Definition));
-        found.into_iter().map(|(_, tag)| tag).collect()
-    }
-
-    fn tag(&self, name: Node<'_>, node: Node<'_>, role: Role, kind: &'static str) -> Tag<'t> {
-        let line = |point: Point| point.row + 1;
-        let (first, last) = (line(node.start_position()), line(node.end_position()));
-        Tag { name: &self.text[name.byte_range()], role, kind, first, last }
-    }
-
-    /// The innermost definition around a line, counted from 1.
-    pub fn definition_at(&self, line: usize) -> Option<Tag<'t>> {
-        let around = self
-            .tags()
-            .into_iter()
-            .filter(|tag| tag.role == Role::Definition && (tag.first..=tag.last).contains(&line));
-        around.min_by_key(|tag| tag.last - tag.first)
-    }
 }
 
 /// What stands for an empty body, by language. Where a body must give a value, one that ends the program.
@@ -233,12 +170,6 @@ pub fn emptied(path: &str, before: &str, after: &str) -> Option<String> {
         copied = body.end;
     }
     (copied > 0).then(|| out + &after[copied..])
-}
-
-/// Counts one step, and ends what has taken too many.
-fn bound(steps: &mut usize) -> ControlFlow<()> {
-    *steps += 1;
-    if *steps < MOST_STEPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 /// The line of the first syntax error that an edit of `path` adds; `None` where it adds none or the file's

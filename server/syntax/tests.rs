@@ -67,6 +67,41 @@ fn every_grammar_knows_errors_and_names() {
 }
 
 #[test]
+fn names_stand_in_many_places() {
+    check(
+        "b.js",
+        "const o = {\n  key: () => 1,\n  n: 2 };\nmodule.exports.f = function g() {};\nnew a.B().c\n  .d(e);\nlet x = 3;\n",
+        "  key: () => 1",
+        "key:d:function:2-2 f:d:function:4-4 g:d:function:4-4 B:r:class:5-5 d:r:call:6-6",
+    );
+    check(
+        "b.py",
+        "LIMIT = 3\ndef f(x: C = a.b.c()): y = x\n",
+        "def f(x: C = a.b.c(): y = x",
+        "LIMIT:d:constant:1-1 f:d:function:2-2 c:r:call:2-2",
+    );
+    check(
+        "b.ts",
+        "enum E { A }\ntype T = E;\nabstract class C extends D { abstract m(): T }\n",
+        "type T = ;",
+        "E:d:enum:1-1 T:d:type:2-2 C:d:class:3-3 m:d:method:3-3 T:r:type:3-3",
+    );
+    check(
+        "B.java",
+        "class B extends C implements I, J {\n  R r = new R(); record R() {} enum E { A } }\n",
+        "  R r = new R(; record R() {} enum E { A } }",
+        "B:d:class:1-2 C:r:class:1-1 I:r:implementation:1-1 J:r:implementation:1-1 R:r:class:2-2 R:d:record:2-2 \
+         E:d:enum:2-2",
+    );
+    check(
+        "b.go",
+        "package p\nfunc (t *T) M() { fmt.Println(t) }\ntype T struct { u U }\n",
+        "func (t *T) M() { fmt.Println(t }",
+        "T:r:type:2-2 M:d:method:2-2 Println:r:call:2-2 T:d:type:3-3 U:r:type:3-3",
+    );
+}
+
+#[test]
 fn the_first_new_error_is_named() {
     let check = |before, after, line| assert_eq!(new_error("a.py", before, after), line, "{after}");
     check("", "x = 1\ny = (\n", Some(2));
