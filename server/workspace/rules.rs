@@ -1,10 +1,14 @@
 //! Which paths are closed: secret ones, excluded ones, ignored ones.
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use std::path::Path;
+use gix_glob::Pattern;
+use gix_glob::pattern::Case;
+use gix_glob::wildmatch::Mode;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Never read, sent, mounted or edited, whatever the settings say. Syntax of `.gitignore`.
+/// Never read, sent, mounted or edited, whatever the settings say. Syntax of `.gitignore`, in any case: where file names
+/// have none, `.ENV` is `.env`.
 pub const SECRETS: &[&str] = &[
     ".git/",
     ".env",
@@ -60,35 +64,41 @@ pub(super) enum Access {
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     /// Secrets and `context.exclude`, relative to the root.
-    secret: Arc<Gitignore>,
+    secret: Arc<List>,
     /// From the root down; the deepest that says anything decides.
-    hidden: Vec<Arc<Gitignore>>,
-    ignored: Vec<Arc<Gitignore>>,
+    hidden: Vec<Arc<List>>,
+    ignored: Vec<Arc<List>>,
+}
+
+/// Patterns that are relative to one folder; the last that fits a path decides.
+#[derive(Debug)]
+struct List {
+    folder: PathBuf,
+    patterns: Vec<Pattern>,
+    case: Case,
 }
 
 impl Rules {
     pub(super) fn new(root: &Path, exclude: &[String]) -> Rules {
-        let mut secret = GitignoreBuilder::new(root);
-        for pattern in SECRETS.iter().copied().chain(exclude.iter().map(String::as_str)) {
-            // A pattern that cannot be read is reported when settings are loaded.
-            let _ = secret.add_line(None, pattern);
-        }
-        Rules { secret: Arc::new(built(&secret)), hidden: Vec::new(), ignored: Vec::new() }
+        let lines = SECRETS.iter().copied().chain(exclude.iter().map(String::as_str));
+        let patterns = lines.flat_map(|line| patterns(line.as_bytes())).collect();
+        let secret = List { folder: root.to_owned(), patterns, case: Case::Fold };
+        Rules { secret: Arc::new(secret), hidden: Vec::new(), ignored: Vec::new() }
     }
 
     /// With what the rule files of `folder`, an absolute path, say on top.
     #[must_use]
     pub(super) fn below(&self, folder: &Path) -> Rules {
         let mut rules = self.clone();
-        let (mut hidden, mut ignored) = (GitignoreBuilder::new(folder), GitignoreBuilder::new(folder));
+        let (mut hidden, mut ignored) = (Vec::new(), Vec::new());
         for name in RULE_FILES {
-            let builder = if name == OWN_RULES { &mut hidden } else { &mut ignored };
-            let _ = builder.add(folder.join(name));
+            let list = if name == OWN_RULES { &mut hidden } else { &mut ignored };
+            list.extend(patterns(&lines(&folder.join(name))));
         }
-        for (builder, chain) in [(hidden, &mut rules.hidden), (ignored, &mut rules.ignored)] {
-            let built = built(&builder);
-            if !built.is_empty() {
-                chain.push(Arc::new(built));
+        for (patterns, chain) in [(hidden, &mut rules.hidden), (ignored, &mut rules.ignored)] {
+            if !patterns.is_empty() {
+                let case = Case::Sensitive;
+                chain.push(Arc::new(List { folder: folder.to_owned(), patterns, case }));
             }
         }
         rules
@@ -96,11 +106,10 @@ impl Rules {
 
     /// What an entry is by itself, given that its folder is open.
     pub(super) fn access(&self, path: &Path, directory: bool) -> Access {
-        let closed = |chain: &[Arc<Gitignore>]| {
-            let said = chain.iter().rev().map(|rules| rules.matched(path, directory));
-            said.into_iter().find(|said| !said.is_none()).is_some_and(|said| said.is_ignore())
+        let closed = |chain: &[Arc<List>]| {
+            chain.iter().rev().find_map(|list| list.closes(path, directory)).unwrap_or(false)
         };
-        if self.secret.matched(path, directory).is_ignore() || closed(&self.hidden) {
+        if self.secret.closes(path, directory) == Some(true) || closed(&self.hidden) {
             Access::Hidden
         } else if closed(&self.ignored) {
             Access::Ignored
@@ -110,6 +119,35 @@ impl Rules {
     }
 }
 
-fn built(builder: &GitignoreBuilder) -> Gitignore {
-    builder.build().unwrap_or_else(|_| Gitignore::empty())
+impl List {
+    /// Whether the path is closed, or opened again; `None` where no pattern fits it.
+    fn closes(&self, path: &Path, directory: bool) -> Option<bool> {
+        let path = slashed(path.strip_prefix(&self.folder).ok()?);
+        let name = path.iter().rposition(|byte| *byte == b'/').map(|at| at + 1);
+        let fits = |pattern: &&Pattern| {
+            let (path, directory) = (path.as_ref().into(), Some(directory));
+            pattern.matches_repo_relative_path(path, name, directory, self.case, Mode::NO_MATCH_SLASH_LITERAL)
+        };
+        self.patterns.iter().rev().find(fits).map(|pattern| !pattern.is_negative())
+    }
+}
+
+/// What a file of rules says, or one that a link names; nothing when it is no file, or cannot be read.
+fn lines(path: &Path) -> Vec<u8> {
+    let file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+    if file { std::fs::read(path).unwrap_or_default() } else { Vec::new() }
+}
+
+/// The patterns of lines as `.gitignore` has them.
+fn patterns(lines: &[u8]) -> impl Iterator<Item = Pattern> {
+    gix_ignore::parse(lines, false).map(|(pattern, ..)| pattern)
+}
+
+/// A relative path as patterns have it.
+fn slashed(path: &Path) -> Cow<'_, [u8]> {
+    if cfg!(windows) {
+        Cow::Owned(path.to_string_lossy().replace('\\', "/").into_bytes())
+    } else {
+        Cow::Borrowed(path.as_os_str().as_encoded_bytes())
+    }
 }

@@ -75,6 +75,64 @@ fn closed_files_are_in_no_listing_and_hidden_from_programs() {
     assert_eq!(snapshot.may_edit("new/folder/a.py"), Ok(()));
 }
 
+/// A pipe in the place of rules would never be read to its end.
+#[cfg(unix)]
+#[test]
+fn rules_may_be_linked_are_no_pipes_and_secrets_have_no_case() {
+    let folder =
+        folder(&[("rules", "\u{feff}a.log\r\n"), (".Env", "K=1"), ("deep/KEY.PEM", ""), ("a.log", "")]);
+    write(&folder, "A.log", "another file");
+    std::os::unix::fs::symlink("rules", folder.path().join(".gitignore")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join(".ignore")).status().unwrap();
+    assert!(made.success());
+    let snapshot = take(&folder);
+    assert_eq!(paths(&snapshot), ["A.log", "rules"]);
+    assert_eq!(hidden(&snapshot), [".Env", ".ignore", "a.log", "deep/KEY.PEM"]);
+}
+
+/// What git leaves out of a tree with these rules is what we leave out.
+#[test]
+fn rules_are_read_as_git_reads_them() {
+    const PIECES: [&str; 20] = [
+        "a", "b", "ab", "*", "**", "/", "/", "!", "?", "[ab]", "[!a]", "[a-b]", "\\", "#", " ", "{a,b}", ".",
+        "b/", "*.a", "/**/",
+    ];
+    let names = ["a", "b", "ab", "a.a", "#a", "!b", "a b", "{a,b}", "b "];
+    let folder = folder(&[]);
+    for name in names {
+        write(&folder, &format!("{name}.d/x.a"), "");
+        write(&folder, name, "");
+        for below in names {
+            write(&folder, &format!("sub/{name}.d/{below}"), "");
+        }
+    }
+    let git = |args: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.current_dir(folder.path()).args(["-c", "core.excludesFile=", "-c", "core.quotePath=off"]);
+        let output = command.args(args).output().expect("git is there");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    git(&["init", "-q"]);
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..150 {
+        let mut lines = |count| -> String {
+            let piece = |random: &mut fastrand::Rng| PIECES[random.usize(..PIECES.len())];
+            let mut line =
+                || (0..random.usize(1..5)).map(|_| piece(&mut random)).chain(["\n"]).collect::<String>();
+            (0..count).map(|_| line()).collect()
+        };
+        let (above, below) = (lines(4), lines(2));
+        write(&folder, ".gitignore", &above);
+        write(&folder, "sub/.gitignore", &below);
+        let listed = git(&["ls-files", "-z", "--others", "--exclude-standard"]);
+        let mut listed: Vec<_> = listed.split_terminator('\0').collect();
+        listed.sort_unstable();
+        let snapshot = Snapshot::take(folder.path(), &Documents::default(), &[]).unwrap();
+        assert_eq!(paths(&snapshot), listed, "{above:?} {below:?}");
+    }
+}
+
 #[test]
 fn a_second_look_sees_what_changed_in_folders_and_rules() {
     let files = [("a.py", ""), ("gone.py", ""), ("sub/b.py", ""), ("sub/deep/c.py", ""), ("sub/d.log", "")];

@@ -5,7 +5,6 @@ use super::{Check, Provided, ROOT};
 use crate::sandbox::language;
 use crate::verdict::CheckSource;
 use crate::workspace::Snapshot;
-use globset::{GlobBuilder, GlobSetBuilder};
 use std::sync::Arc;
 
 /// Configuration of test runners and builds: what it says must not change while it decides.
@@ -205,18 +204,13 @@ fn detected(snapshot: &Snapshot, row: &Row, target: Option<&str>) -> Option<Chec
 
 /// Whether files below the folder fit the runner's patterns. What others wrote is not looked at.
 fn has_tests(snapshot: &Snapshot, row: &Row, directory: &str) -> bool {
-    let mut patterns = GlobSetBuilder::new();
-    let glob = |pattern: &String| GlobBuilder::new(pattern).literal_separator(true).build().ok();
-    for glob in row.tests.iter().filter_map(glob) {
-        patterns.add(glob);
-    }
-    let Ok(patterns) = patterns.build() else { return false };
+    let fits = |path: &str| row.tests.iter().any(|pattern| fast_glob::glob_match(pattern, path));
     let foreign = |path: &str| path.split('/').any(|part| part == "node_modules" || part == "vendor");
     let below = |path: &str| match directory {
         "" => true,
         folder => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
     };
-    snapshot.paths().any(|path| below(path) && !foreign(path) && patterns.is_match(path))
+    snapshot.paths().any(|path| below(path) && !foreign(path) && fits(path))
 }
 
 /// Whether the folder has what makes it a project of the runner's.

@@ -211,9 +211,6 @@ mod tests {
             for language in &row.languages {
                 assert!(crate::sandbox::language::by_name(language).is_some(), "{language}");
             }
-            for pattern in &row.tests {
-                globset::Glob::new(pattern).unwrap();
-            }
             assert!(!row.tests.is_empty() && !row.command.is_empty() && !row.line.is_empty());
             assert!(row.line.starts_with("sh ") || row.line.contains(&row.options), "{:?}", row.name);
         }
