@@ -30,6 +30,10 @@ pub(crate) struct Editor {
     pub(crate) reading: Arc<tokio::sync::Mutex<()>>,
     /// Read from the wire, not yet asked for.
     unread: VecDeque<Value>,
+    /// Methods whose messages may stay unread at the end, whenever they come.
+    ignored: Vec<String>,
+    /// Whether anything may.
+    ignores_all: bool,
     next_id: i64,
     /// The workspace; the server's own files are in `.home` beside it.
     pub(crate) directory: Arc<TempDir>,
@@ -72,9 +76,21 @@ impl Editor {
                 }
             }
         });
-        let unread = VecDeque::new();
-        let (next_id, welcome) = (0, Value::Null);
-        Self { child, input, messages, wire, reading, unread, next_id, directory, welcome }
+        let (unread, ignored) = (VecDeque::new(), CHATTER.map(str::to_owned).to_vec());
+        let (ignores_all, next_id, welcome) = (false, 0, Value::Null);
+        Self {
+            child,
+            input,
+            messages,
+            wire,
+            reading,
+            unread,
+            ignored,
+            ignores_all,
+            next_id,
+            directory,
+            welcome,
+        }
     }
 
     /// Starts the server and shakes hands, with these capabilities and `initializationOptions`.
@@ -258,20 +274,18 @@ impl Editor {
         self.unread.retain(|message| !fits(message));
     }
 
-    /// Drops what came and is not asked for.
-    pub(crate) fn forget_unread(&mut self) {
-        while self.messages.try_recv().is_ok() {}
-        self.unread.clear();
+    /// Whatever came and will come need not be asked for: the server has more to say of a task than a test wants, and
+    /// may say it after the answer that the test has waited for.
+    pub(crate) fn ignore_all(&mut self) {
+        self.ignores_all = true;
     }
 
-    /// Reads past messages of these methods.
+    /// Reads past messages of these methods, and minds none that comes later.
     pub(crate) fn ignore(&mut self, methods: &[&str]) {
-        while let Ok(message) = self.messages.try_recv() {
-            self.unread.push_back(message);
-        }
-        self.unread.retain(|message| {
-            let method = message["method"].as_str().unwrap_or("");
-            !methods.contains(&method) && !CHATTER.contains(&method)
+        self.ignored.extend(methods.iter().map(|&method| method.to_owned()));
+        let ignored = self.ignored.clone();
+        self.forget(|message| {
+            message["method"].as_str().is_some_and(|it| ignored.iter().any(|one| one == it))
         });
     }
 
@@ -305,11 +319,8 @@ impl Editor {
 
 impl Drop for Editor {
     fn drop(&mut self) {
-        while let Ok(message) = self.messages.try_recv() {
-            self.unread.push_back(message);
-        }
-        self.unread.retain(|message| !CHATTER.contains(&message["method"].as_str().unwrap_or("")));
-        if !std::thread::panicking() {
+        self.ignore(&[]);
+        if !self.ignores_all && !std::thread::panicking() {
             assert!(self.unread.is_empty(), "unread: {:#?}", self.unread);
         }
     }

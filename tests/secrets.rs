@@ -107,7 +107,7 @@ async fn the_editor_never_sees_the_key() {
             editor.ended(&task).await;
         }
         editor.request("opendevagent/doctor", Value::Null).await.unwrap();
-        editor.forget_unread();
+        editor.ignore_all();
         let wire = editor.wire.lock().unwrap().clone();
         assert!(wire.contains("opendevagent/event"));
         check_hidden("the wire", wire.as_bytes());

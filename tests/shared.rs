@@ -315,7 +315,7 @@ async fn an_editor_is_told() {
     assert_eq!((state(&told).as_str(), &told["params"]["about"]), ("problem", &json!("store")), "{told}");
     redis.resume();
     assert_eq!(state(&editor.expect("opendevagent/status").await), "ready");
-    editor.forget_unread();
+    editor.ignore_all();
     editor.quit().await;
 }
 

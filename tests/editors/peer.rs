@@ -457,11 +457,10 @@ impl Peer {
     }
 
     pub(super) async fn quit(mut self) {
-        self.editor.forget_unread();
+        self.editor.ignore_all();
         self.request("shutdown", Value::Null).await.unwrap();
         self.editor.notify("exit", Value::Null).await;
         assert_eq!(self.editor.exit_code().await, Some(0));
-        self.editor.forget_unread();
     }
 }
 

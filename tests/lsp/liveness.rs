@@ -44,6 +44,6 @@ async fn a_client_that_reads_late_hears_all() {
             break;
         }
     }
-    editor.forget_unread();
+    editor.ignore_all();
     editor.quit().await;
 }

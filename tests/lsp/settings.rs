@@ -135,10 +135,17 @@ async fn settings_that_are_answered_late_or_never() {
     editor.expect("window/showMessage").await;
     editor.reply(&pull, json!([null, two.settings])).await;
     editor.reply(&pull, json!([null, one.settings])).await;
-    let task = editor.begin("explain", "a.py").await;
-    assert_eq!(editor.ended(&task).await["text"], "Of the second.");
-    editor.expect("window/showMessage").await;
-    editor.quit().await;
+    // The answer to a question that no task waits for any more may be taken beside the next request.
+    for _ in 0..100 {
+        let task = editor.begin("explain", "a.py").await;
+        let said = editor.ended(&task).await["text"].take();
+        editor.expect("window/showMessage").await;
+        if said == "Of the second." {
+            return editor.quit().await;
+        }
+        assert_eq!(said, "Of the first.");
+    }
+    panic!("the late answer was lost");
 }
 
 /// Each folder's own file says what decides, each folder's own settings what it may use.
@@ -178,6 +185,6 @@ async fn each_folder_is_checked_its_own_way() {
             (&json!("workspace"), &json!(memory))
         );
     }
-    editor.forget_unread();
+    editor.ignore_all();
     editor.quit().await;
 }

@@ -69,7 +69,7 @@ async fn floods_of_output_do_not_grow_the_server() {
     let mut editor = server().await;
     let pid = editor.pid();
     run(&mut editor, "hello.sh", 1).await;
-    let before = memory(pid, "VmRSS");
+    let before = memory(pid, "VmHWM");
     for _ in 0..5 {
         run(&mut editor, "flood.sh", 1).await;
     }

@@ -105,7 +105,7 @@ async fn a_slot_that_moves_is_followed() {
     assert_eq!(nodes[to].command(&["HLEN", "{opendevagent}:rows"]), "1");
     let rows = editor.request("opendevagent/tasks", json!({})).await.expect("tasks");
     assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
-    editor.forget_unread();
+    editor.ignore_all();
     editor.quit().await;
 }
 
@@ -196,7 +196,7 @@ async fn a_replica_takes_over() {
     let follows = || nodes[holder].command(&["ROLE"]).starts_with("slave").then_some(());
     eventually("it to follow", SOON, follows);
     assert_eq!(tasks(&machine(&model, &nodes[holder].url())).len(), 3);
-    editor.forget_unread();
+    editor.ignore_all();
     editor.quit().await;
 }
 

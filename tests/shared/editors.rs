@@ -47,7 +47,7 @@ async fn row(editor: &mut Editor, what: &str, fits: impl Fn(&Value) -> bool) -> 
 
 async fn quit(editors: impl IntoIterator<Item = Editor>) {
     for mut editor in editors {
-        editor.forget_unread();
+        editor.ignore_all();
         editor.quit().await;
     }
 }
