@@ -59,7 +59,7 @@ impl Server {
             "showPlan" => DOCUMENT,
             _ => show::LOG,
         };
-        self.any_record(id).await.map_err(|error| wrong(command, error.message))?;
+        self.store().await.task(id).await.map_err(|error| wrong(command, error))?;
         if self.text(id, name).await.is_none_or(|text| text.is_empty()) {
             return Err(wrong(command, format!("task {id} has nothing of that kind")));
         }

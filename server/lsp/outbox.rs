@@ -6,6 +6,7 @@
 //! | piece of an answer | joined to the one before | left out | left out |
 //! | log line | kept | left out | left out |
 //! | message, other event | kept | kept | left out |
+//! | the end of a task | kept | kept | kept |
 //! | diagnostics, progress, status | the latest of each document, task, server | same | same |
 //!
 //! What was left out is counted and said when there is room again. Left out events take no number.
@@ -198,7 +199,8 @@ impl Notice {
 
     /// Whether the client's view is wrong until it comes.
     fn is_lasting(&self) -> bool {
-        matches!(self, Self::Progress(..) | Self::Diagnostics(..) | Self::Status(_))
+        let ends = matches!(self, Self::Event(event) if matches!(event.kind, Kind::Ended { .. }));
+        ends || matches!(self, Self::Progress(..) | Self::Diagnostics(..) | Self::Status(_))
     }
 
     /// Whether nobody needs to hear `older` any more.
@@ -244,7 +246,7 @@ impl Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Note;
+    use crate::event::{Note, Phase};
     use tower_lsp::lsp_types::{WorkDoneProgressBegin, WorkDoneProgressEnd, WorkDoneProgressReport};
 
     fn said(text: &str) -> Kind {
@@ -324,8 +326,11 @@ mod tests {
             queue.take(event("t", Kind::Noted { level: Note::Info, text: line.clone() }));
         }
         queue.take(Notice::Diagnostics("a".into(), "file:///a".into()));
+        let (message, stop) = (String::new(), None);
+        let ended = Kind::Ended { phase: Phase::Failed, verdict: None, message, stop, quiet: false };
+        assert!(queue.take(event("t", ended)), "a client that waits for it would wait for ever");
         assert!(
-            queue.waiting.len() <= FULL.notices + 1 && queue.bytes < FULL.bytes + 2_000,
+            queue.waiting.len() <= FULL.notices + 2 && queue.bytes < FULL.bytes + 2_000,
             "{}",
             queue.bytes
         );

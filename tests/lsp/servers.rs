@@ -40,6 +40,10 @@ async fn servers_tell_of_each_others_tasks_and_cancel_them() {
         assert!(error["message"].as_str().unwrap().contains(why), "{error}");
     }
 
+    let error = other.execute("showDiff", json!({"task": "0000"})).await.unwrap_err();
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("showDiff") && !message.contains("opendevagent.task:"), "{message}");
+
     // What is not in the other's hands is refused there; to cancel is asked of the server that runs it.
     let error = other.execute("apply", json!({"task": task})).await.unwrap_err();
     assert_eq!(error["code"], -32602);
