@@ -208,6 +208,8 @@ pub(super) struct Peer {
     /// Questions that the user has not answered yet, where they are held back.
     held: Option<Vec<Value>>,
     asked: usize,
+    /// How many messages of the server's own it has taken.
+    heard: usize,
     /// What was opened or told.
     pub(super) shown: Vec<String>,
 }
@@ -225,6 +227,7 @@ impl Peer {
             drops_edits: false,
             held: None,
             asked: 0,
+            heard: 0,
             shown: Vec::new(),
         }
     }
@@ -355,13 +358,16 @@ impl Peer {
 
     async fn until_record(&mut self, task: &str, fits: impl Fn(&Value) -> bool) -> Value {
         loop {
+            let before = self.heard;
             let record = self.request("opendevagent/task", json!({"task": task})).await.unwrap();
             if fits(&record) {
                 return record;
             }
-            // Something is said whenever something has changed.
-            let message = self.editor.next().await;
-            self.hear(message).await;
+            // Something is said whenever something has changed; it may come before an answer that is older.
+            if self.heard == before {
+                let message = self.editor.next().await;
+                self.hear(message).await;
+            }
         }
     }
 
@@ -391,6 +397,7 @@ impl Peer {
 
     /// Does what the editor does with a message of the server.
     async fn hear(&mut self, message: Value) {
+        self.heard += 1;
         let method = message["method"].as_str().unwrap_or_default().to_owned();
         let params = &message["params"];
         let is_question = matches!(&*method, "window/showMessageRequest" | "opendevagent/review");
