@@ -228,6 +228,16 @@ impl Shared {
         }
     }
 
+    /// The lock for nobody else, with the state brought up to date under it. An index that is damaged is made anew by
+    /// whoever opens the journal next.
+    fn alone(&self, state: &mut State) -> io::Result<File> {
+        let lock = self.lock(true)?;
+        match state.index.refresh() {
+            Err(Unread::Failed(error)) => Err(error),
+            Ok(()) | Err(Unread::Damaged) => Ok(lock),
+        }
+    }
+
     fn append(&self, task: &str, lines: &[Value], durable: bool) -> io::Result<()> {
         if !is_id(task) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{task:?} is no task's id")));
@@ -332,10 +342,7 @@ impl Shared {
 
     /// Lists the tasks whose server ended between their first line and their row.
     fn adopt(&self, state: &mut State) -> io::Result<()> {
-        let _lock = self.lock(true)?;
-        if let Err(Unread::Failed(error)) = state.index.refresh() {
-            return Err(error);
-        }
+        let _lock = self.alone(state)?;
         let mut adopted = false;
         for entry in fs::read_dir(self.folder.join("tasks"))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -368,10 +375,7 @@ impl Shared {
         if orphans(state).is_empty() {
             return Ok(());
         }
-        let _lock = self.lock(true)?;
-        if let Err(Unread::Failed(error)) = state.index.refresh() {
-            return Err(error);
-        }
+        let _lock = self.alone(state)?;
         for id in orphans(state) {
             let mut record = self.record(&id).unwrap_or_default();
             if record.row.id != id {
@@ -414,10 +418,7 @@ impl Shared {
 
     fn prune(&self, days: u32, mib: u64) -> io::Result<usize> {
         let mut state = self.opened()?;
-        let _lock = self.lock(true)?;
-        if let Err(Unread::Failed(error)) = state.index.refresh() {
-            return Err(error);
-        }
+        let _lock = self.alone(&mut state)?;
         let oldest = now().saturating_sub((DAY * days).as_millis() as u64);
         let size = |id: &str| fs::metadata(self.file(id)).map_or(0, |data| data.len());
         let mut room = mib << 20;

@@ -20,6 +20,7 @@ pub enum Role {
     Definition,
     Reference,
 }
+
 /// One row: where a name stands that is a tag.
 pub(super) struct Row {
     role: Role,

@@ -204,12 +204,28 @@ fn is_name(word: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// A path that a pattern is about: the first of each choice.
+    fn example(pattern: &str) -> String {
+        let mut path = pattern.replace("**", "a").replace('*', "x");
+        while let Some((start, end)) = path.find(['{', '[']).zip(path.find(['}', ']'])) {
+            let choices = &path[start + 1..end];
+            let length = if path[start..].starts_with('{') { choices.find(',') } else { Some(1) };
+            let choice = choices[..length.unwrap_or(choices.len())].to_owned();
+            path.replace_range(start..=end, &choice);
+        }
+        path
+    }
+
     #[test]
     fn every_row_can_be_used() {
         for row in rows() {
             assert!(row.name.counts() && row.name.row().is_some_and(|found| std::ptr::eq(found, row)));
             for language in &row.languages {
                 assert!(crate::sandbox::language::by_name(language).is_some(), "{language}");
+            }
+            for pattern in &row.tests {
+                let path = example(pattern);
+                assert!(fast_glob::glob_match(pattern, &path), "{pattern} {path}");
             }
             assert!(!row.tests.is_empty() && !row.command.is_empty() && !row.line.is_empty());
             assert!(row.line.starts_with("sh ") || row.line.contains(&row.options), "{:?}", row.name);
