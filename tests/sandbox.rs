@@ -388,8 +388,9 @@ async fn the_sweep_takes_what_dead_servers_left() {
     let dead = create(&format!("{host}/{pid}/1/x"), &format!("dead-{pid}"));
     let alive = create(&format!("{host}/{pid}/{started}/x"), &format!("alive-{pid}"));
     let remote = create(&format!("elsewhere/{pid}/1/x"), &format!("remote-{pid}"));
-    assert!(docker.sweep().await >= 1);
-    assert_eq!(listed(&dead), [""; 0]);
+    docker.sweep().await;
+    // A server that another test starts at this time may be the one that removes it.
+    eventually("removed by a sweep", || listed(&dead).is_empty()).await;
     let kept = [listed(&alive), listed(&remote)].concat();
     std::process::Command::new("docker").arg("rm").args(&kept).output().unwrap();
     assert_eq!(kept.len(), 2);
