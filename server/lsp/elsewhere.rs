@@ -4,7 +4,7 @@
 use super::from_proto::wrong;
 use super::plans::DOCUMENT;
 use super::session::Entry;
-use super::{Server, show, to_proto};
+use super::{Server, show, uri};
 use crate::event::Phase;
 use crate::journal::{self, Query, Record, Row, Store, is_this_server};
 use crate::sandbox::owner::Owner;
@@ -144,7 +144,7 @@ fn shown(row: &Row, server: &str) -> Value {
         "offer": false,
         // `proposal` is missing: this server has none of it to apply or discard.
         "decision": row.decision,
-        "uri": if row.remote { None } else { to_proto::file_uri(&file) },
+        "uri": if row.remote { None } else { uri::of_file(&file) },
         "cost_usd": row.usage.cost_usd,
         "error": error,
         "server": server,

@@ -1,6 +1,7 @@
 //! The base protocol (LSP 3.17, "Base Protocol"), read forgivingly: a bad message is answered and skipped,
 //! the next good one is served.
 
+use super::uri;
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -169,7 +170,8 @@ fn read(body: &mut [u8]) -> (Incoming, usize) {
         message = serde_json::from_slice(body);
     }
     match message {
-        Ok(Message { id, method: Some(method), params, .. }) => {
+        Ok(Message { id, method: Some(method), mut params, .. }) => {
+            params.as_mut().map(uri::mend);
             let mut request = Request::build(method.clone());
             if let Some(id) = id {
                 request = request.id(id);
@@ -180,7 +182,8 @@ fn read(body: &mut [u8]) -> (Incoming, usize) {
             }
             (Incoming::Request(request.finish()), body.len())
         }
-        Ok(Message { id: Some(id), result, error, .. }) => {
+        Ok(Message { id: Some(id), mut result, error, .. }) => {
+            result.as_mut().map(uri::mend);
             let answer = error.map_or(Ok(result.unwrap_or(Value::Null)), Err);
             (Incoming::Response(Response::from_parts(id, answer)), body.len())
         }

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::agent::patch::FileChange;
     use crate::config::Settings;
-    use crate::lsp::to_proto::file_uri;
+    use crate::lsp::uri::of_file;
     use crate::sandbox::Status;
     use crate::verdict::{Observed, Tests};
     use std::path::Path;
@@ -114,7 +114,7 @@ mod tests {
         session.open("file:///w/a.py".into(), 7, "python".into(), after);
         let place = |path: &str| Placed {
             key: format!("/w/{path}"),
-            uri: file_uri(Path::new("/w/a.py")).expect("a path"),
+            uri: of_file(Path::new("/w/a.py")).expect("a path"),
             version: Some(6),
             change: FileChange { path: path.into(), before: Some(before.into()), after: Some(after.into()) },
         };
@@ -136,7 +136,7 @@ mod tests {
         let mut session = Session::default();
         session.open("file:///w/a.py".into(), 7, "python".into(), "typed meanwhile");
         let change = FileChange { path: "a.py".into(), before: None, after: Some("new".into()) };
-        let uri = file_uri(Path::new("/w/a.py")).expect("a path");
+        let uri = of_file(Path::new("/w/a.py")).expect("a path");
         session.prove(
             &[Placed { key: "/w/a.py".into(), uri, version: None, change }],
             &verdict(Level::Proven, 2),

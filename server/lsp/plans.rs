@@ -7,7 +7,7 @@
 use super::capabilities::command;
 use super::from_proto::{self, Arguments, wrong};
 use super::show::write_private;
-use super::{Server, newer, to_proto};
+use super::{Server, newer, uri};
 use crate::agent::plan;
 use crate::agent::task::{Plan, Report, State};
 use crate::event::{Action, Phase};
@@ -63,7 +63,7 @@ impl Server {
             let mut session = self.session();
             let made = session.tasks.get(id).filter(|entry| entry.is(Action::Plan)).and_then(|entry| {
                 let path = entry.task.target.as_ref().map(|target| entry.task.root.join(&target.path));
-                let uri = to_proto::file_uri(path.as_ref().unwrap_or(&entry.task.root))?;
+                let uri = uri::of_file(path.as_ref().unwrap_or(&entry.task.root))?;
                 Some(Progress::new(uri.as_str().to_owned(), entry.report.as_ref()?.plan.clone()?))
             });
             let Some(made) = made else { return false };

@@ -9,7 +9,7 @@ use super::inline::Allowance;
 use super::plans::Progress;
 use super::published::{Edited, Published};
 use super::tasks::Workshop;
-use super::to_proto;
+use super::uri;
 use crate::agent::patch::Writing;
 use crate::agent::task::{Change, Report, Stop, Task};
 use crate::config::Inline;
@@ -345,7 +345,7 @@ impl Entry {
             "verdict": self.report.as_ref().and_then(|report| report.verdict.as_ref()),
             "offer": self.offer == Offer::Standing,
             "proposal": self.offer,
-            "uri": to_proto::file_uri(Path::new(&self.key)),
+            "uri": uri::of_file(Path::new(&self.key)),
             "cost_usd": self.cost_usd,
             "error": self.report.as_ref().and_then(|report| report.error.as_ref()),
             "server": "this",

@@ -3,7 +3,7 @@
 use super::capabilities::Editor;
 use super::diagnostics::Refresh;
 use super::tasks::Workshop;
-use super::{Server, from_proto, to_proto};
+use super::{Server, from_proto, uri};
 use crate::config::{self, Inline, Loaded};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -166,8 +166,7 @@ impl Server {
             let mut watchers = vec![json!({"globPattern": format!("**/{}", config::WORKSPACE_FILE)})];
             let user = config::user_file().filter(|_| editor.relative_patterns);
             if let Some((folder, name)) = user.as_ref().and_then(|file| file.parent().zip(file.file_name())) {
-                let pattern =
-                    json!({"baseUri": to_proto::file_uri(folder), "pattern": name.to_string_lossy()});
+                let pattern = json!({"baseUri": uri::of_file(folder), "pattern": name.to_string_lossy()});
                 watchers.push(json!({"globPattern": pattern}));
             }
             wishes.push(Registration {

@@ -2,7 +2,7 @@
 //! else they are written below the user's state directory, for an editor is certain to be able to open a file.
 
 use super::plans::DOCUMENT;
-use super::{MessageType, Server, newer, to_proto};
+use super::{MessageType, Server, newer, uri};
 use crate::agent::plan;
 use crate::config;
 use crate::event::Action;
@@ -40,7 +40,7 @@ impl Server {
             self.show(MessageType::ERROR, format!("{} could not be written: {error}", path.display()));
             return None;
         }
-        let shown = match to_proto::file_uri(&path) {
+        let shown = match uri::of_file(&path) {
             Some(uri) => editor.show_document && self.open(uri, asked).await,
             None => false,
         };

@@ -3,6 +3,7 @@
 use super::capabilities::Editor;
 use super::published::Published;
 use super::session::document_key;
+use super::uri;
 use crate::agent::patch::FileChange;
 use crate::event::{Finding, Severity};
 use crate::text::{self, Encoding, Lines};
@@ -21,12 +22,8 @@ use tower_lsp::lsp_types::{
 pub(super) fn uri(documents: &Documents, key: &str) -> Option<Uri> {
     match documents.get(key) {
         Some(document) => Uri::from_str(&document.uri).ok(),
-        None => file_uri(Path::new(key)).or_else(|| Uri::from_str(key).ok()),
+        None => uri::of_file(Path::new(key)).or_else(|| Uri::from_str(key).ok()),
     }
-}
-
-pub(super) fn file_uri(path: &Path) -> Option<Uri> {
-    Uri::from_str(url::Url::from_file_path(path).ok()?.as_str()).ok()
 }
 
 /// The smallest edits that turn one text into the other.
@@ -219,7 +216,7 @@ mod tests {
         let change =
             FileChange { path: path.into(), before: before.map(Into::into), after: after.map(Into::into) };
         let key = format!("/w/{path}");
-        Placed { uri: file_uri(Path::new(&key)).expect("a path"), key, version, change }
+        Placed { uri: uri::of_file(Path::new(&key)).expect("a path"), key, version, change }
     }
 
     fn check(editor: &Editor, files: &[Placed], expect: &Value) {

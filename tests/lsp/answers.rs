@@ -85,6 +85,41 @@ async fn a_buffer_over_a_link_reaches_no_model() {
     editor.quit().await;
 }
 
+/// Not every client encodes what a URI wants encoded. The buffer counts all the same, and the edit is for it.
+#[tokio::test]
+async fn a_file_whose_uri_is_not_encoded() {
+    const NAME: &str = "[id] é 100%.py";
+    let mut editor = generating(&EDIT.replace("a.py", &format!("`{NAME}`"))).await;
+    std::fs::write(editor.workspace().join(NAME), "old = 0\n").unwrap();
+    let uri = format!("file://{}/{NAME}", editor.workspace().display());
+    let document = json!({"uri": uri, "languageId": "python", "version": 7, "text": BEFORE});
+    editor.notify("textDocument/didOpen", json!({"textDocument": document})).await;
+    let typed = json!({"textDocument": {"uri": uri, "version": 8}, "contentChanges": [
+        {"range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}, "text": "# typed\n"},
+    ]});
+    editor.notify("textDocument/didChange", typed).await;
+    let task = editor.execute("generate", json!({"uri": uri, "instruction": "do it"})).await.unwrap();
+    let create = editor.expect("window/workDoneProgress/create").await;
+    editor.reply(&create, Value::Null).await;
+    let question = editor.expect("window/showMessageRequest").await;
+    editor.reply(&question, json!({"title": "Apply"})).await;
+    let apply = editor.expect("workspace/applyEdit").await;
+    let change = &apply["params"]["edit"]["documentChanges"][0];
+    let named = url::Url::parse(change["textDocument"]["uri"].as_str().unwrap()).unwrap();
+    assert_eq!(named.to_file_path(), Ok(editor.workspace().join(NAME)));
+    assert_eq!(
+        (&change["textDocument"]["version"], &change["edits"][0]["newText"]),
+        (&8.into(), &"1".into())
+    );
+    assert_eq!(change["edits"][0]["range"]["start"], json!({"line": 2, "character": 11}));
+    let edited = json!({"textDocument": {"uri": uri, "version": 9}, "contentChanges": change["edits"].as_array().unwrap()
+        .iter().map(|edit| json!({"range": edit["range"], "text": edit["newText"]})).collect::<Vec<_>>()});
+    editor.notify("textDocument/didChange", edited).await;
+    editor.reply(&apply, json!({"applied": true})).await;
+    logged(&mut editor, task["task"].as_str().unwrap(), "Applied: ").await;
+    editor.quit().await;
+}
+
 /// The file on disk counts when its buffer is gone.
 #[tokio::test]
 async fn a_file_that_is_closed_meanwhile() {
