@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::codec::{FramedRead, FramedWrite, LinesCodec};
+use tokio_util::codec::{AnyDelimiterCodec, FramedRead, FramedWrite, LinesCodec};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,15 +51,23 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 type Connection = ConnectionTo<Client>;
 
-/// Serves one client until its input ends. The process's exit code.
-/// `overrides` are the settings of the command line.
-pub async fn serve<R, W>(input: R, output: W, overrides: Value) -> u8
+/// Serves one client until its input ends. `overrides` are the settings of the command line.
+///
+/// # Errors
+/// When the connection broke off: nobody reads, or a message was too long.
+pub async fn serve<R, W>(input: R, output: W, overrides: Value) -> Result<(), Error>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
+    // A line that is not UTF-8 gets an error as an answer; the next one may be better.
+    let lines = AnyDelimiterCodec::new_with_max_length(b"\n".to_vec(), b"\n".to_vec(), MESSAGE_BYTES);
+    let incoming = FramedRead::new(input, lines);
+    let incoming = incoming.map(|line| match line {
+        Ok(line) => Ok(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()),
+        Err(error) => Err(io::Error::other(error)),
+    });
     let codec = LinesCodec::new_with_max_length(MESSAGE_BYTES);
-    let incoming = FramedRead::new(input, codec.clone()).map(|line| line.map_err(io::Error::other));
     let outgoing = SinkExt::<String>::sink_map_err(FramedWrite::new(output, codec), io::Error::other);
     let front = Front(Arc::new(Shared {
         overrides,
@@ -73,7 +81,7 @@ where
     front.work.close();
     // What outlives this is removed at the next start.
     let _ = tokio::time::timeout(FAREWELL, front.work.wait()).await;
-    u8::from(served.is_err())
+    served
 }
 
 /// Who answers what.

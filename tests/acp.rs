@@ -28,6 +28,8 @@ struct Client {
     buffer: String,
     /// What the user answers to a question for permission.
     permits: bool,
+    /// Whether it writes what it says that it wrote.
+    writes: bool,
     questions: usize,
     updates: Vec<Value>,
     next_id: i64,
@@ -66,6 +68,7 @@ impl Client {
             session: String::new(),
             buffer: BEFORE.into(),
             permits: true,
+            writes: true,
             questions: 0,
             updates: Vec::new(),
             next_id: 0,
@@ -140,7 +143,9 @@ impl Client {
             }
             "fs/write_text_file" => {
                 assert!(params["path"].as_str().unwrap().ends_with("/w/a.py"), "{params}");
-                params["content"].as_str().unwrap().clone_into(&mut self.buffer);
+                if self.writes {
+                    params["content"].as_str().unwrap().clone_into(&mut self.buffer);
+                }
                 json!({})
             }
             method => panic!("the agent asks for {method}"),
@@ -270,6 +275,17 @@ async fn nothing_is_written_without_permission() {
     client.leave().await;
 }
 
+/// The buffer is believed, not the answer.
+#[tokio::test]
+async fn what_a_client_does_not_write_is_not_applied() {
+    let mut client = Client::start(&answering().await, false, able()).await;
+    client.writes = false;
+    client.prompt("make it one in ").await;
+    assert!(client.said().contains("says that it wrote a.py, and it did not"), "{}", client.said());
+    assert_eq!(client.decisions(), (Vec::new(), 0));
+    client.leave().await;
+}
+
 /// What the user typed and did not save is what the model sees, and what an edit is compared with.
 #[tokio::test]
 async fn unsaved_text_counts() {
@@ -345,9 +361,11 @@ async fn what_cannot_be_done_is_said() {
     assert!(client.request("session/prompt", prompt).await.is_err());
     let unknown = client.request("no/such", json!({})).await.unwrap_err();
     assert_eq!(unknown["code"], -32601);
-    client.input.write_all(b"garbage\n").await.unwrap();
-    let parse_error = client.next().await;
-    assert_eq!(parse_error["error"]["code"], -32700, "{parse_error}");
+    for line in [&b"garbage\n"[..], b"\xff\xfe\n"] {
+        client.input.write_all(line).await.unwrap();
+        let parse_error = client.next().await;
+        assert_eq!(parse_error["error"]["code"], -32700, "{parse_error}");
+    }
     assert_eq!(client.prompt("make it one in ").await, "end_turn");
     client.leave().await;
 }

@@ -12,10 +12,12 @@ use agent_client_protocol::v1::schema::{
 };
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 const CALL: &str = "proposal";
 /// How often files that keep changing are looked at.
 const TRIES: u32 = 4;
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// What became of a proposal.
 struct Ended {
@@ -144,17 +146,34 @@ impl Turn {
                     return Ended { decision: Some(Decision::Applied), written: written + 1, why };
                 }
             };
-            if let Err(error) = answer {
-                let names: Vec<&str> = changes[..written].iter().map(|change| change.path.as_str()).collect();
-                let before = match names.as_slice() {
-                    [] => String::new(),
-                    names => format!("; written before it: {}", names.join(", ")),
-                };
-                let why = Some(format!("the client refused {}: {}{before}", change.path, error.message));
-                return Ended { decision: (written > 0).then_some(Decision::Applied), written, why };
-            }
+            let failed = match answer {
+                Err(error) => format!("the client refused {}: {}", change.path, error.message),
+                Ok(_) if self.is_as_before(change).await => {
+                    format!("the client says that it wrote {}, and it did not", change.path)
+                }
+                Ok(_) => continue,
+            };
+            let names: Vec<&str> = changes[..written].iter().map(|change| change.path.as_str()).collect();
+            let before = match names.as_slice() {
+                [] => String::new(),
+                names => format!("; written before it: {}", names.join(", ")),
+            };
+            let why = Some(failed + &before);
+            return Ended { decision: (written > 0).then_some(Decision::Applied), written, why };
         }
         Ended { decision: Some(Decision::Applied), written: changes.len(), why: None }
+    }
+
+    /// Whether a file has not changed although the client wrote it. What it made of it may be formatted otherwise.
+    async fn is_as_before(&self, change: &FileChange) -> bool {
+        for _ in 0..TRIES {
+            if self.present(change).await != change.before {
+                return false;
+            }
+            // Its buffers, or the disk, may show it a little later than it answers.
+            tokio::time::sleep(SETTLING).await;
+        }
+        true
     }
 
     /// A file's text now: the client's buffer, else the disk's.

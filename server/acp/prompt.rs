@@ -83,6 +83,9 @@ impl Prompt {
         let outside = || format!("{} is not in {}", path.display(), root.display());
         let path = path.strip_prefix(root).map_err(|_| outside())?.to_str().ok_or_else(outside)?;
         let path = path.replace(std::path::MAIN_SEPARATOR, "/");
+        if words.ends_with(|last: char| !last.is_whitespace()) {
+            words.push(' ');
+        }
         words.push_str(&path);
         let lines = url.fragment().and_then(lines);
         if self.target.is_none() {
@@ -137,6 +140,15 @@ mod tests {
         assert_eq!(prompt.instruction.as_deref(), Some("the sign in src/a.py"));
         assert_eq!(prompt.target, Some(Target { path: "src/a.py".into(), lines: Some((3, 5)) }));
         assert_eq!((prompt.files, prompt.texts.len()), (vec!["src/a.py".to_owned()], 0));
+    }
+
+    #[test]
+    fn a_name_is_a_word_of_its_own() {
+        let link = json!({"type": "resource_link", "name": "a", "uri": "file:///w/a.py"});
+        let prompt =
+            read(json!([{"type": "text", "text": "/explain"}, link, {"type": "text", "text": ", please"}]));
+        let prompt = prompt.expect("a prompt");
+        assert_eq!((prompt.action, prompt.instruction.as_deref()), (Action::Explain, Some("a.py, please")));
     }
 
     #[test]
