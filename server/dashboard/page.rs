@@ -60,6 +60,7 @@ pub(super) fn closed(title: &str, text: &str) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · OpenDevAgent" }
+                link rel="stylesheet" href="/style.css";
             }
             body { main { h1 { (title) } p { (text) } } }
         }

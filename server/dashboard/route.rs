@@ -1,4 +1,4 @@
-//! Which request gets which answer. Everything behind the secret; reading changes nothing, and an action is a POST from
+//! Which request gets which answer. Everything but the style sheet is behind the secret; reading changes nothing, and an action is a POST from
 //! our own page.
 
 use super::page::{self, list, system, task};
@@ -81,6 +81,10 @@ async fn route(site: &Arc<Site>, request: &Request<Incoming>) -> Response<Body> 
     if path.is_empty() && request.method() == Method::GET {
         return enter(site, query);
     }
+    // It says nothing of anyone, and those who may see nothing else read better with it.
+    if path == "style.css" || rest == "style.css" {
+        return whole(StatusCode::OK, "text/css; charset=utf-8", page::STYLE);
+    }
     if !site.gate.knows(secret) {
         return closed();
     }
@@ -93,7 +97,6 @@ async fn route(site: &Arc<Site>, request: &Request<Incoming>) -> Response<Body> 
             shown(&page::frame("", "system", "System", &system::system(&facts)))
         }
         (false, ["live"]) => live(site),
-        (false, ["style.css"]) => whole(StatusCode::OK, "text/css; charset=utf-8", page::STYLE),
         (false, ["live.js"]) => whole(StatusCode::OK, "text/javascript; charset=utf-8", page::SCRIPT),
         (false, ["icon.svg"]) => whole(StatusCode::OK, "image/svg+xml", page::ICON),
         (true, ["task", id, wish]) => act(site, id, wish).await,

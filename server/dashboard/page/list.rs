@@ -91,9 +91,9 @@ fn entry(row: &Row, now: u64) -> Markup {
             div.state { (badge(standing(row))) }
             div.facts {
                 (when(row.begun, now))
-                @if let Some(ended) = row.ended { span { (words::duration(ended.saturating_sub(row.begun))) } }
-                @if row.rounds > 0 { span { (row.rounds) @if row.rounds == 1 { " round" } @else { " rounds" } } }
-                @if row.usage.cost_usd > 0.0 { span { (words::dollars(row.usage.cost_usd)) } }
+                @if let Some(ended) = row.ended { span.took { (words::duration(ended.saturating_sub(row.begun))) } }
+                @if row.rounds > 0 { span.rounds { (row.rounds) @if row.rounds == 1 { " round" } @else { " rounds" } } }
+                @if row.usage.cost_usd > 0.0 { span.cost { (words::dollars(row.usage.cost_usd)) } }
             }
         }
     }

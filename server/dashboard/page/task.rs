@@ -72,8 +72,12 @@ fn head(record: &Record, story: &Story, report: &Value, over: bool) -> Markup {
             div { dt { "Rounds" } dd { (row.rounds) } }
             div { dt { "Workspace" } dd.path { (row.workspace) } }
             div { dt { "Task" } dd.path { (row.id) } }
+            @if let Some(asked) = record.asked["instruction"].as_str() {
+                div.wide { dt { "Asked" } dd.asked { (asked) } }
+            }
         }
         @if let Some(error) = error.filter(|error| !error.is_empty()) { p.problem role="note" { (error) } }
+        @if let Some(loss) = record.loss() { p.problem role="note" { (loss) } }
     }
 }
 
