@@ -100,14 +100,22 @@ const ENV_BYTES: u64 = 64 << 10;
 /// What a failing check shows to a model at most, in bytes.
 const EXCERPT_BYTES: usize = 6_000;
 
-/// Takes over the values of a workspace's `.env` files.
-fn learn_environment(root: &Path, masks: &mut Masks) {
-    for path in ENV_FILES.map(|name| root.join(name)) {
+/// The values in a workspace's `.env` files that may be secret.
+pub fn environment(root: &Path) -> Vec<String> {
+    let values = |name: &str| {
+        let path = root.join(name);
         // Most workspaces have none; what is no small file has no values to learn.
-        if std::fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() <= ENV_BYTES) {
-            masks.learn(&String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()));
-        }
-    }
+        let is_small = std::fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() <= ENV_BYTES);
+        let text = if is_small { std::fs::read(&path).unwrap_or_default() } else { Vec::new() };
+        mask::values(&String::from_utf8_lossy(&text))
+    };
+    ENV_FILES.into_iter().flat_map(values).collect()
+}
+
+/// Hides in all that is known of a task what a model is not shown either: `secrets` of its workspace, and what its texts
+/// call one.
+pub fn veil(value: &mut serde_json::Value, secrets: &[String]) {
+    crate::model::redact::each_text(value, &|text| *text = mask::veil(text, secrets));
 }
 
 /// Runs a task to its end. Always gives a report; `cancel` ends it at once.
@@ -290,7 +298,7 @@ impl<'a> Work<'a> {
 
     /// Takes the snapshot and chooses the check.
     async fn open(&mut self, documents: Documents) -> Result<(), Stop> {
-        learn_environment(&self.task.root, &mut self.masks());
+        self.masks().learn(environment(&self.task.root));
         let snapshot = self.take(documents).await?;
         let options = &self.ports.options;
         let target = self.task.target.as_ref().map(|target| target.path.as_str());

@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Plans, writes and repairs code, and proves it in a sandbox before it reaches your files.
 #[derive(Debug, Default, Parser)]
@@ -85,9 +86,8 @@ enum Command {
     Dashboard,
     /// Run the checks of a team on this machine, until interrupted.
     Worker(worker::WorkerArgs),
-    /// Tasks of before, and what was done in them.
-    #[command(subcommand)]
-    Tasks(tasks::TasksCommand),
+    /// Tasks of before, and what was done in them; the newest without a command.
+    Tasks(tasks::TasksArgs),
     /// What the model server serves: ids, room and prices.
     Models(models::ModelsArgs),
     /// The settings.
@@ -177,7 +177,11 @@ pub fn run(cli: Cli) -> Pin<Box<dyn Future<Output = u8>>> {
     match (settings(&cli.common.settings), cli.command) {
         (Err(why), _) => Box::pin(std::future::ready(usage(&why))),
         (Ok(overrides), None) => Box::pin(serve(cli.server, overrides)),
-        (Ok(overrides), Some(command)) => Box::pin(perform(command, overrides)),
+        (Ok(overrides), Some(command)) => Box::pin(async {
+            let code = perform(command, overrides).await;
+            // What could not be written is not done, whatever it was.
+            if UNWRITTEN.load(Ordering::Relaxed) { code.max(1) } else { code }
+        }),
     }
 }
 
@@ -196,7 +200,7 @@ async fn perform(command: Command, overrides: Value) -> u8 {
         Command::Sandbox(command) => engine::run(command, &load(&overrides, None)).await,
         Command::Dashboard => dashboard::run(&overrides).await,
         Command::Worker(args) => worker::run(args, &load(&overrides, None)).await,
-        Command::Tasks(command) => Box::pin(tasks::run(command, &overrides, &load(&overrides, None))).await,
+        Command::Tasks(args) => Box::pin(tasks::run(args, &overrides, &load(&overrides, None))).await,
         Command::Models(args) => models::run(args, &load(&overrides, None)).await,
         Command::Config(ConfigCommand::Schema) => print_json(&config::schema()),
         Command::Config(ConfigCommand::Show { workspace }) => {
@@ -207,7 +211,8 @@ async fn perform(command: Command, overrides: Value) -> u8 {
 
 async fn serve(server: Server, overrides: Value) -> u8 {
     if server.acp {
-        return acp::serve(tokio::io::stdin(), tokio::io::stdout(), overrides).await;
+        let ended = acp::serve(tokio::io::stdin(), tokio::io::stdout(), overrides).await;
+        return ended.map_or_else(|error| broken_off(&error), |()| 0);
     }
     let Some(address) = server.listen else {
         return lsp::serve(tokio::io::stdin(), tokio::io::stdout(), overrides).await;
@@ -229,6 +234,11 @@ async fn serve(server: Server, overrides: Value) -> u8 {
         }
         Err(error) => usage(&format!("{address}: {error}")),
     }
+}
+
+fn broken_off(error: &impl std::fmt::Display) -> u8 {
+    complain(&format!("opendevagent: the connection to the client broke off: {error}"));
+    1
 }
 
 async fn examine(args: DoctorArgs, loaded: &Loaded) -> u8 {
@@ -276,10 +286,19 @@ fn settings(pairs: &[String]) -> Result<Value, String> {
     Ok(Value::Object(values))
 }
 
+/// Standard output took less than it was given, e.g. because the disk is full.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
 /// Writes to standard output; a reader that has gone away is no error of ours.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        Err(error) if !UNWRITTEN.swap(true, Ordering::Relaxed) => {
+            complain(&format!("opendevagent: standard output cannot be written: {error}"));
+        }
+        _ => {}
+    }
 }
 
 fn print_json(value: &impl serde::Serialize) -> u8 {

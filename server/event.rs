@@ -53,19 +53,33 @@ pub enum Phase {
 }
 
 impl Phase {
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Planning,
+        Self::Coding,
+        Self::Testing,
+        Self::Debugging,
+        Self::Complete,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Planning => "planning",
+            Self::Coding => "coding",
+            Self::Testing => "testing",
+            Self::Debugging => "debugging",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// The phase of a name.
     pub fn named(name: &str) -> Option<Self> {
-        let all = [
-            Self::Queued,
-            Self::Planning,
-            Self::Coding,
-            Self::Testing,
-            Self::Debugging,
-            Self::Complete,
-            Self::Failed,
-            Self::Cancelled,
-        ];
-        all.into_iter().find(|phase| serde_json::to_value(phase).is_ok_and(|value| value == name))
+        Self::ALL.into_iter().find(|phase| phase.name() == name)
     }
 
     /// 0 to 100.

@@ -106,6 +106,16 @@ pub struct Record {
     pub damaged: usize,
 }
 
+impl Record {
+    /// That this is not all that was kept, for people.
+    pub fn loss(&self) -> Option<String> {
+        let lines = if self.damaged == 1 { "line" } else { "lines" };
+        (self.damaged > 0).then(|| {
+            format!("{} {lines} of this record could not be read: damaged or taken out", self.damaged)
+        })
+    }
+}
+
 /// One call of a model, and what was made of its answer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

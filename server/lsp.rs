@@ -34,6 +34,7 @@ mod stubs;
 mod tasks;
 mod to_proto;
 mod transport;
+mod uri;
 
 use crate::dashboard::Dashboard;
 use diagnostics::Refresh;

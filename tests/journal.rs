@@ -4,7 +4,8 @@ use crate::e2e::PYTHON;
 use crate::model_server::{Answer, ModelServer};
 use crate::support::{KEY, Workspace, containers_of, docker};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn tasks(workspace: &Workspace) -> Vec<Value> {
@@ -149,6 +150,82 @@ fn a_damaged_journal_is_moved_aside_and_work_goes_on() {
     let all = tasks(&workspace);
     assert_eq!((all.len(), id(&all[1])), (2, id(&first[0])));
     assert_eq!(std::fs::read_dir(journal.join("damaged")).expect("it is there").count(), 2);
+}
+
+/// Whatever stands in the place of its files, the journal waits for nothing, loses nothing else, and says what is gone.
+#[test]
+fn what_stands_in_the_place_of_a_file_is_told() {
+    let server = ModelServer::always("It divides.".to_owned());
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    workspace.run(&["explain", "gcd.py", "-m", "why"]).exits(0);
+    let first = id(&tasks(&workspace)[0]).to_owned();
+    let journal = state(&workspace).join("journal");
+    let file = journal.join(format!("tasks/{first}.jsonl"));
+    let pipe =
+        |path: &Path| assert!(Command::new("mkfifo").arg(path).status().is_ok_and(|made| made.success()));
+    let text = std::fs::read(&file).expect("it is kept");
+    let flipped = |mut text: Vec<u8>| {
+        let middle = text.len() / 2;
+        text[middle] ^= 0x80;
+        text
+    };
+    let in_its_place: [(&str, &dyn Fn()); 5] = [
+        ("a bit is wrong", &|| std::fs::write(&file, flipped(text.clone())).expect("it can be written")),
+        ("empty", &|| std::fs::write(&file, "").expect("it can be written")),
+        ("a pipe", &|| {
+            std::fs::remove_file(&file).expect("it is there");
+            pipe(&file);
+        }),
+        ("a folder", &|| {
+            std::fs::remove_file(&file).expect("it is there");
+            std::fs::create_dir(&file).expect("it can be made");
+        }),
+        ("nothing", &|| std::fs::remove_dir(&file).expect("it is there")),
+    ];
+    for (what, put) in in_its_place {
+        put();
+        let shown = workspace.run(&["tasks", "show", &first]).exits(0);
+        assert!(shown.stdout.contains("explain gcd.py"), "{what}: {shown}");
+        assert!(shown.stdout.contains("could not be read"), "{what}: {shown}");
+    }
+    // None of them has a row.
+    pipe(&journal.join("tasks/0000-pipe.jsonl"));
+    std::fs::create_dir(journal.join("tasks/0000-folder.jsonl")).expect("it can be made");
+    std::fs::remove_file(journal.join("index")).expect("it is there");
+    pipe(&journal.join("index"));
+    workspace.run(&["explain", "gcd.py"]).exits(0);
+    assert_eq!(tasks(&workspace).len(), 1);
+    let audit = state(&workspace).join("audit.jsonl");
+    std::fs::remove_file(&audit).expect("it is there");
+    pipe(&audit);
+    workspace.run(&["tasks", "audit"]).exits(2).says("is no file");
+    workspace.run(&["tasks", "audit", "--verify"]).exits(2).says("is no file");
+}
+
+#[test]
+fn tasks_alone_lists_them_and_what_nobody_can_be_in_is_refused() {
+    let server = ModelServer::always("It divides.".to_owned());
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    workspace.run(&["explain", "gcd.py"]).exits(0);
+    assert_eq!(workspace.run(&["tasks", "--json"]).exits(0).json()["tasks"][0]["action"], "explain");
+    workspace.run(&["tasks"]).exits(0).says("explain gcd.py");
+    workspace.run(&["tasks", "list", "--phase", "done"]).exits(2).says("complete");
+    workspace.run(&["tasks", "list", "--action", "mend"]).exits(2).says("fix");
+}
+
+#[test]
+fn what_is_given_away_holds_no_value_of_an_environment_file() {
+    let server = ModelServer::always("It divides.".to_owned());
+    let workspace = PYTHON.workspace().no_sandbox().model(&server);
+    workspace.write(".env", "DB_PASSWORD=horse-battery-77\n");
+    let record = workspace.root().join("record");
+    let asked = ["explain", "gcd.py", "-m", "not horse-battery-77\npassword = 'tr0ub4dor'", "--record"];
+    workspace.run(&[&asked[..], &[record.to_str().expect("it is UTF-8")]].concat()).exits(0);
+    let exported = workspace.run(&["tasks", "export", id(&tasks(&workspace)[0])]).exits(0).stdout;
+    assert!(!exported.contains("tr0ub4dor"), "{exported}");
+    for text in [exported, std::fs::read_to_string(record).expect("it is written")] {
+        assert!(text.contains("not ***") && !text.contains("horse-battery"), "{text}");
+    }
 }
 
 /// How many programs are killed.

@@ -5,7 +5,7 @@
 
 use super::budget::{self, Tally};
 use super::mask::Masks;
-use super::{Options, learn_environment, role};
+use super::{Options, environment, role};
 use crate::model::{Agent, Call, Finish, Heard, Model, Reply, Usage, price};
 use crate::workspace::{Documents, Snapshot};
 use std::path::Path;
@@ -42,7 +42,7 @@ impl Completion {
         let (before, behind) = (text.get(..at)?, text.get(at..)?);
         let nonce = uuid::Uuid::new_v4().simple().to_string();
         let mut masks = Masks::new(&nonce);
-        learn_environment(root, &mut masks);
+        masks.learn(environment(root));
         let first = before.rsplit('\n').next().unwrap_or_default().to_owned();
         let last = behind.lines().next().unwrap_or_default().to_owned();
         let (before, behind) = (masks.hide_file(path, 1, before), masks.hide_file(path, 1, behind));

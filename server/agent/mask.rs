@@ -5,7 +5,7 @@
 //! refuses the answer, so that no mask is ever written into a file.
 
 use crate::model::Message;
-use crate::model::redact;
+use crate::model::redact::{self, Found, is_mixed};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -32,29 +32,16 @@ impl Masks {
         Self { nonce: nonce.to_owned(), ..Self::default() }
     }
 
-    /// Takes over the values of a `.env` file, which is shown to nobody itself.
-    pub fn learn(&mut self, env: &str) {
-        for line in env.lines() {
-            let Some((_, value)) = line.trim_start().trim_start_matches("export ").split_once('=') else {
-                continue;
-            };
-            let value = value.trim().trim_matches(['"', '\'']);
-            if value.len() >= SHORTEST_VALUE && is_mixed(value) {
-                self.number(value);
-            }
+    /// Takes over what is known to be secret.
+    pub fn learn(&mut self, secrets: Vec<String>) {
+        for secret in secrets {
+            self.number(&secret);
         }
     }
 
     /// `text` of a file from line `first` on (from 1), without its secrets.
     pub fn hide_file(&mut self, path: &str, first: usize, text: &str) -> String {
-        let mut found = redact::find(text);
-        found.extend(assigned(text));
-        for secret in &self.secrets {
-            let kind = "value known to be secret";
-            let hits = text.match_indices(secret.as_str());
-            found.extend(hits.map(|(at, _)| redact::Found { start: at, end: at + secret.len(), kind }));
-        }
-        redact::merge(&mut found);
+        let found = find(text, &self.secrets);
         for one in &found {
             let line = first + text[..one.start].matches('\n').count();
             self.told &= !self.places.insert((path.to_owned(), line, one.kind));
@@ -118,7 +105,7 @@ impl Masks {
         Some(text)
     }
 
-    fn replace(&mut self, text: &str, found: &[redact::Found]) -> String {
+    fn replace(&mut self, text: &str, found: &[Found]) -> String {
         let mut out = String::with_capacity(text.len());
         let mut end = 0;
         for one in found {
@@ -143,21 +130,45 @@ impl Masks {
     }
 }
 
+/// Where secrets stand in the text of a file: what looks like one, what is called one, and those that are known.
+fn find(text: &str, known: &[String]) -> Vec<Found> {
+    let mut found = redact::find(text);
+    found.extend(assigned(text));
+    for secret in known {
+        let kind = "value known to be secret";
+        let hits = text.match_indices(secret.as_str());
+        found.extend(hits.map(|(at, _)| Found { start: at, end: at + secret.len(), kind }));
+    }
+    redact::merge(&mut found);
+    found
+}
+
+/// `text` for others, who are not to see a secret, and put none back.
+pub(super) fn veil(text: &str, known: &[String]) -> String {
+    redact::replace(text, &find(text, known))
+}
+
+/// The values of a `.env` file, which is shown to nobody itself, but for those that may be ordinary words.
+pub(super) fn values(env: &str) -> Vec<String> {
+    let value = |line: &str| {
+        let (_, value) = line.trim_start().trim_start_matches("export ").split_once('=')?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        (value.len() >= SHORTEST_VALUE && is_mixed(value)).then(|| value.to_owned())
+    };
+    env.lines().filter_map(value).collect()
+}
+
 fn placeholder(nonce: &str, number: usize) -> String {
     format!("<masked-{nonce}-{number}>")
 }
 
 /// Values that are given to names of secrets: `password = "hunter2hunter2"`, `DB_PASSWORD=hunter2hunter2`.
-fn assigned(text: &str) -> Vec<redact::Found> {
+fn assigned(text: &str) -> Vec<Found> {
     let mut found = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         if let Some((from, to)) = value_of_secret(line) {
-            found.push(redact::Found {
-                start: start + from,
-                end: start + to,
-                kind: "value of a secret's name",
-            });
+            found.push(Found { start: start + from, end: start + to, kind: "value of a secret's name" });
         }
         start += line.len();
     }
@@ -186,11 +197,6 @@ fn value_of_secret(line: &str) -> Option<(usize, usize)> {
     (value.len() >= SHORTEST_VALUE && is_plain && is_mixed(value)).then_some((from, to))
 }
 
-/// Letters and digits: hardly a word.
-fn is_mixed(value: &str) -> bool {
-    value.contains(|c: char| c.is_ascii_digit()) && value.contains(|c: char| c.is_ascii_alphabetic())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +206,7 @@ mod tests {
     #[test]
     fn every_secret_has_a_placeholder_and_comes_back() {
         let mut masks = Masks::new("n0nce");
-        masks.learn("# local\nexport DB='horse-battery-1'\nPORT=8080\nURL=localhost\n");
+        masks.learn(values("# local\nexport DB='horse-battery-1'\nPORT=8080\nURL=localhost\n"));
         let text = format!(
             "a = '{KEY}'\nb = '{KEY}'\npassword = \"hunter22hunter\"\n\"api_key\": 'abcd1234',\nDB_TOKEN=zxcv1234 \n\
              horse-battery-1\ntoken = lexer.next1(a)\nsecret: str\n-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n"

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
+/// Bytes of a file whose lines are counted.
+const COUNTED: u64 = 16 << 20;
+
 pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8 {
     let root = args.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
     let loaded = super::load(overrides, Some(&root));
@@ -176,7 +179,9 @@ fn model(task: &mut Task, args: &TaskArgs, loaded: &Loaded) -> Result<(Arc<dyn M
     let keys = Arc::new(wiring::Keys::new(&loaded.settings, None));
     let server = wiring::model(&loaded.settings, keys).map_err(|error| Stop::Model(error.to_string()))?;
     let Some(path) = &args.record else { return Ok((Arc::new(server), Watcher::None)) };
-    let transcript = Transcript::create(path, &replay::header(task, args, loaded)).map_err(unusable)?;
+    let secrets = agent::environment(&task.root);
+    let transcript =
+        Transcript::create(path, &replay::header(task, args, loaded), secrets).map_err(unusable)?;
     let transcript = Arc::new(transcript);
     let recorder = Recorder { model: server, transcript: transcript.clone() };
     Ok((Arc::new(recorder), Watcher::Record(transcript)))
@@ -315,7 +320,18 @@ fn target(text: &str, root: &Path, in_workspace: bool) -> Result<Target, Stop> {
     };
     let relative = full.strip_prefix(root).map_err(|_| outside())?;
     let path = relative.to_str().filter(|path| !path.is_empty()).ok_or_else(outside)?.replace('\\', "/");
-    Ok(Target { path, lines: line.map(|line| (line, line)) })
+    match line {
+        Some(line) if lacks(&full, line) => Err(Stop::Usage(format!("{file} has no line {line}"))),
+        line => Ok(Target { path, lines: line.map(|line| (line, line)) }),
+    }
+}
+
+/// Whether a file is too short for a line; the one behind the last line's end counts, as editors count it.
+fn lacks(path: &Path, line: u32) -> bool {
+    // What is no file, or none of a size that a task takes, is refused for that.
+    let is_text = std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= COUNTED);
+    let text = if is_text { std::fs::read(path) } else { return false };
+    text.is_ok_and(|text| line as usize > text.split(|byte| *byte == b'\n').count())
 }
 
 /// A path whose folder does not exist yet, when it has no `..` to climb out with.
@@ -359,11 +375,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         std::fs::create_dir(root.join("src")).unwrap();
-        std::fs::write(root.join("src/a.py"), "").unwrap();
+        std::fs::write(root.join("src/a.py"), "x = 1\n").unwrap();
         let path = |text: &str| target(text, &root, true).map(|target| target.path);
         assert_eq!(path("src/a.py:2").unwrap(), "src/a.py");
         assert_eq!(path("src/../src/new.py").unwrap(), "src/new.py");
         assert_eq!(path("fresh/new.py").unwrap(), "fresh/new.py");
+        assert!(path("src/a.py:3").is_err());
         assert!(path("../x.py").is_err());
         assert!(path("fresh/../../x.py").is_err());
         assert!(path("/etc/passwd").is_err());

@@ -1,17 +1,32 @@
 //! `opendevagent tasks`: what was done before, here and by every server that shares the store.
 
 use super::{complain, print, print_json, replay, task, usage};
+use crate::agent;
 use crate::config::Loaded;
+use crate::event::{Action, Phase};
 use crate::journal::audit::Verified;
 use crate::journal::{Journal, Query, Record, Row, StoreError};
 use crate::wiring;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Tasks in a list, unless another number is asked for.
+const LISTED: usize = 50;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct TasksArgs {
+    #[command(subcommand)]
+    command: Option<TasksCommand>,
+    /// Print the list as one JSON document.
+    #[arg(long)]
+    json: bool,
+}
 
 #[derive(Debug, Subcommand)]
-pub(super) enum TasksCommand {
+enum TasksCommand {
     /// The newest tasks, of all servers.
     List(ListArgs),
     /// What is known of one task.
@@ -66,16 +81,16 @@ pub(super) enum TasksCommand {
     },
 }
 
-#[derive(Debug, Default, Args)]
-pub(super) struct ListArgs {
+#[derive(Debug, Args)]
+struct ListArgs {
     /// Words that all must stand in the title, the instruction, the workspace or the result.
     #[arg(value_name = "WORDS")]
     text: Vec<String>,
     /// Only this action.
-    #[arg(long)]
+    #[arg(long, value_parser = Action::ALL.map(Action::name))]
     action: Option<String>,
     /// Only this phase, or `running`.
-    #[arg(long)]
+    #[arg(long, value_parser = [&["running"], &Phase::ALL.map(Phase::name)[..]].concat())]
     phase: Option<String>,
     /// Only this workspace.
     #[arg(long, value_name = "DIR")]
@@ -84,19 +99,27 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "ID")]
     before: Option<String>,
     /// At most so many; 0: all.
-    #[arg(long, short = 'n', default_value_t = 50)]
+    #[arg(long, short = 'n', default_value_t = LISTED)]
     limit: usize,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(command: TasksCommand, overrides: &Value, loaded: &Loaded) -> u8 {
+impl ListArgs {
+    /// What is listed where nothing in particular is asked for.
+    fn newest(json: bool) -> Self {
+        let (action, phase, workspace, before) = Default::default();
+        Self { text: Vec::new(), action, phase, workspace, before, limit: LISTED, json }
+    }
+}
+
+pub(super) async fn run(args: TasksArgs, overrides: &Value, loaded: &Loaded) -> u8 {
     let journal = wiring::journal(&loaded.settings);
-    let done = match command {
+    let done = match args.command.unwrap_or_else(|| TasksCommand::List(ListArgs::newest(args.json))) {
         TasksCommand::List(args) => list(&journal, args).await,
         TasksCommand::Show { id, json } => show(&journal, &id, json).await,
-        TasksCommand::Export { id } => journal.store.task(&id).await.map(|record| print_json(&record)),
+        TasksCommand::Export { id } => journal.store.task(&id).await.map(|record| export(&record)),
         TasksCommand::Cancel { id } => journal.ask_to_cancel(&id).await.map(|row| cancelled(&row)),
         TasksCommand::Audit { verify, json } => return audit(&journal, verify, json),
         TasksCommand::Resume { id, apply, json } => match journal.store.task(&id).await {
@@ -116,6 +139,9 @@ pub(super) async fn run(command: TasksCommand, overrides: &Value, loaded: &Loade
     };
     for news in journal.store.news().await {
         complain(&format!("Warning: {news}"));
+    }
+    if let Some(problem) = journal.store.problem() {
+        complain(&format!("Warning: {problem}. Tasks of other machines may be missing"));
     }
     done.unwrap_or_else(|error: StoreError| usage(&error.to_string()))
 }
@@ -168,6 +194,13 @@ async fn show(journal: &Journal, id: &str, json: bool) -> Result<u8, StoreError>
     Ok(0)
 }
 
+/// A record for others.
+fn export(record: &Record) -> u8 {
+    let mut value = json!(record);
+    agent::veil(&mut value, &agent::environment(Path::new(&record.row.workspace)));
+    print_json(&value)
+}
+
 /// A record for people.
 fn told(record: &Record) -> String {
     let row = &record.row;
@@ -207,6 +240,9 @@ fn told(record: &Record) -> String {
     if !row.message.is_empty() {
         let _ = writeln!(out, "{}", row.message);
     }
+    if let Some(loss) = record.loss() {
+        let _ = writeln!(out, "{loss}");
+    }
     out
 }
 
@@ -221,7 +257,7 @@ fn cancelled(row: &Row) -> u8 {
 fn audit(journal: &Journal, verify: bool, json: bool) -> u8 {
     let path = journal.audit.path();
     if !verify {
-        return match std::fs::read_to_string(&path) {
+        return match journal.audit.text() {
             Ok(text) if json => print_json(&text.lines().map(read_line).collect::<Vec<_>>()),
             Ok(text) => {
                 print(&text);

@@ -5,12 +5,12 @@
 //! files can write both anew: note the last hash elsewhere to guard against that.
 
 use super::files::{is_missing, make_folder, now};
-use super::index::{append, create, private};
+use super::index::{append, create, open};
 use super::{hide, this_server};
 use crate::text::sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
@@ -104,8 +104,7 @@ impl Audit {
             return Err(io::Error::new(io::ErrorKind::NotFound, "there is no home folder"));
         }
         make_folder(&self.folder)?;
-        let lock =
-            private(OpenOptions::new().create(true).append(true)).open(self.folder.join("audit.lock"))?;
+        let lock = open(&self.folder.join("audit.lock"), OpenOptions::new().create(true).append(true))?;
         match lock.lock() {
             Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
             _ => {}
@@ -129,7 +128,7 @@ impl Audit {
     }
 
     fn last_line(&self) -> io::Result<Option<Vec<u8>>> {
-        let mut file = match File::open(self.path()) {
+        let mut file = match open(&self.path(), OpenOptions::new().read(true)) {
             Ok(file) => file,
             Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(error),
@@ -143,12 +142,17 @@ impl Audit {
         Ok((length > 0).then(|| line[begin..].to_vec()))
     }
 
+    /// All lines.
+    pub fn text(&self) -> io::Result<String> {
+        io::read_to_string(open(&self.path(), OpenOptions::new().read(true))?)
+    }
+
     /// Looks through all lines.
     pub fn verify(&self) -> io::Result<Verified> {
         let mut found = Verified { last: BEGINNING.into(), ..Verified::default() };
         let head = self.head();
         let mut at_head = None;
-        let file = match File::open(self.path()) {
+        let file = match open(&self.path(), OpenOptions::new().read(true)) {
             Ok(file) => Some(file),
             Err(error) if is_missing(&error) => None,
             Err(error) => return Err(error),

@@ -8,7 +8,7 @@
 //!   damaged/                       what could not be read
 //! ```
 
-use super::index::{Index, Unread, append, private};
+use super::index::{Index, Unread, append, open, says_nothing};
 use super::line::line;
 use super::{Query, Record, Row, Store, StoreError};
 use crate::sandbox::owner::Owner;
@@ -145,8 +145,8 @@ impl Store for Files {
     fn task<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Record, StoreError>> {
         let id = id.to_owned();
         self.blocking(move |shared| {
-            let id = shared.find(&id)?;
-            shared.record(&id).map_err(|error| shared.failed(&error))
+            let row = shared.find(&id)?;
+            shared.known(row).map_err(|error| shared.failed(&error))
         })
     }
 
@@ -220,7 +220,7 @@ impl Shared {
     /// Kept until the file is dropped; taken after the state, never before it. Where a file system knows no locks, rows
     /// may be lost until the next look.
     fn lock(&self, alone: bool) -> io::Result<File> {
-        let file = private(OpenOptions::new().create(true).append(true)).open(self.folder.join("lock"))?;
+        let file = open(&self.folder.join("lock"), OpenOptions::new().create(true).append(true))?;
         let locked = if alone { file.lock() } else { file.lock_shared() };
         match locked {
             Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
@@ -278,8 +278,22 @@ impl Shared {
 
     fn record(&self, task: &str) -> io::Result<Record> {
         let mut bytes = Vec::new();
-        File::open(self.file(task))?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        let file = open(&self.file(task), OpenOptions::new().read(true))?;
+        file.take(MOST_BYTES).read_to_end(&mut bytes)?;
         Ok(Record::of(&bytes))
+    }
+
+    /// The record of a task that is listed. What its file does not say any more, its row does.
+    fn known(&self, row: Row) -> io::Result<Record> {
+        let mut record = match self.record(&row.id) {
+            Err(error) if !says_nothing(&error) => return Err(error),
+            read => read.unwrap_or_default(),
+        };
+        if record.row.id != row.id {
+            record.damaged = record.damaged.max(1);
+            record.row = row;
+        }
+        Ok(record)
     }
 
     /// Whole lines from a place on, and the place behind them.
@@ -287,7 +301,7 @@ impl Shared {
         if !is_id(task) {
             return Ok((Vec::new(), from));
         }
-        let mut file = File::open(self.file(task))?;
+        let mut file = open(&self.file(task), OpenOptions::new().read(true))?;
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(from))?;
         file.take(most).read_to_end(&mut bytes)?;
@@ -296,23 +310,19 @@ impl Shared {
         Ok((lines.filter_map(|line| serde_json::from_slice(line).ok()).collect(), from + whole as u64))
     }
 
-    /// The whole id of a beginning.
-    fn find(&self, id: &str) -> Result<String, StoreError> {
+    /// The row of a task by the beginning of its id.
+    fn find(&self, id: &str) -> Result<Row, StoreError> {
         let state = self.opened().map_err(|error| self.failed(&error))?;
         let unknown = || StoreError::Unknown(id.to_owned());
         if !is_id(id) {
             return Err(unknown());
         }
-        if state.index.rows.contains_key(id) {
-            return Ok(id.to_owned());
+        if let Some(row) = state.index.rows.get(id) {
+            return Ok(row.clone());
         }
-        let begin: Vec<&String> = state
-            .index
-            .rows
-            .range(id.to_owned()..)
-            .map(|(key, _)| key)
-            .take_while(|key| key.starts_with(id))
-            .collect();
+        let behind = state.index.rows.range(id.to_owned()..);
+        let begin: Vec<&Row> =
+            behind.take_while(|(key, _)| key.starts_with(id)).map(|(_, row)| row).collect();
         match begin.as_slice() {
             [] => Err(unknown()),
             [only] => Ok((*only).clone()),
@@ -350,7 +360,14 @@ impl Shared {
             if state.index.rows.contains_key(id) {
                 continue;
             }
-            let record = self.record(id)?;
+            let record = match self.record(id) {
+                // One file that may not be read keeps nobody from the others.
+                Err(error) if !says_nothing(&error) => {
+                    state.news.push(format!("a task could not be read: {}: {error}", entry.path().display()));
+                    continue;
+                }
+                read => read.unwrap_or_default(),
+            };
             if record.row.id == id {
                 state.index.put(&record.row)?;
                 adopted = true;

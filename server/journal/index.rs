@@ -34,9 +34,9 @@ impl Index {
 
     /// Reads what was added since.
     pub(super) fn refresh(&mut self) -> Result<(), Unread> {
-        let mut file = match File::open(&self.path) {
+        let mut file = match open(&self.path, OpenOptions::new().read(true)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unread::Damaged),
+            Err(error) if says_nothing(&error) => return Err(Unread::Damaged),
             Err(error) => return Err(Unread::Failed(error)),
         };
         let head = read_head(&mut file).map_err(Unread::Failed)?;
@@ -102,13 +102,13 @@ fn read_head(file: &mut File) -> io::Result<String> {
 
 /// A new file, for its owner only.
 pub(super) fn create(path: &Path) -> io::Result<File> {
-    private(OpenOptions::new().write(true).create(true).truncate(true)).open(path)
+    open(path, OpenOptions::new().write(true).create(true).truncate(true))
 }
 
 /// Adds whole lines to a file in one piece, so that those of other processes stay whole too. A line that was torn by
 /// a full disk or a power cut is ended first.
 pub(super) fn append(path: &Path, lines: &[u8], durable: bool) -> io::Result<()> {
-    let mut file = private(OpenOptions::new().read(true).append(true).create(true)).open(path)?;
+    let mut file = open(path, OpenOptions::new().read(true).append(true).create(true))?;
     let mut last = [b'\n'];
     if file.seek(SeekFrom::End(0))? > 0 {
         file.seek(SeekFrom::End(-1))?;
@@ -122,8 +122,20 @@ pub(super) fn append(path: &Path, lines: &[u8], durable: bool) -> io::Result<()>
     if durable { file.sync_data() } else { Ok(()) }
 }
 
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+/// Opens a file, for its owner only where it is new.
+///
+/// # Errors
+/// `InvalidData` where something else stands in its place: a pipe would be waited for.
+pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is no file", path.display())));
+    }
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
+    options.open(path)
+}
+
+/// Whether a file could not be opened because it is not there, or is none.
+pub(super) fn says_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
 }

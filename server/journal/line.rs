@@ -7,7 +7,7 @@
 use super::keep::Decision;
 use super::{Record, Round, Row};
 use crate::model::Usage;
-use crate::model::redact::redact;
+use crate::model::redact::{each_text, redact};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -43,15 +43,6 @@ fn cut(text: &mut String) {
         let end = (0..=LONGEST_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
         text.push_str("\n(cut)");
-    }
-}
-
-fn each_text(value: &mut Value, act: &dyn Fn(&mut String)) {
-    match value {
-        Value::String(text) => act(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, act)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| each_text(field, act)),
-        _ => {}
     }
 }
 

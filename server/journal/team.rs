@@ -190,7 +190,7 @@ impl TeamStore {
         let mark = self.mark("outbox", task);
         let marked = self.files.blocking_on_disk(move || {
             mark.parent().map_or(Ok(()), make_folder)?;
-            super::index::private(OpenOptions::new().create(true).append(true)).open(mark).map(drop)
+            super::index::open(&mark, OpenOptions::new().create(true).append(true)).map(drop)
         });
         marked.await
     }

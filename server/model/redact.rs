@@ -2,6 +2,7 @@
 //! for the keys in use, which are remembered so that they are known whatever they look like.
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
 
@@ -9,6 +10,9 @@ use std::sync::{PoisonError, RwLock};
 const HIDDEN: &str = "***";
 /// A secret shorter than this is not searched for: it would hide ordinary words.
 const SHORTEST_SECRET: usize = 6;
+
+/// A password in a URL that is shorter is most often an example.
+const SHORTEST_PASSWORD: usize = 8;
 
 /// Keys in use that are remembered at most, each in all its forms.
 const MOST_IN_USE: usize = 16;
@@ -106,15 +110,35 @@ pub struct Found {
 
 /// `text` with everything hidden that looks like a key, and the keys in use. Linear in its length.
 pub fn redact(text: &str) -> String {
+    replace(text, &find(text))
+}
+
+/// `text` with what was found in it hidden.
+pub fn replace(text: &str, all: &[Found]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut end = 0;
-    for found in find(text) {
+    for found in all {
         out.push_str(&text[end..found.start]);
         out.push_str(HIDDEN);
         end = found.end;
     }
     out.push_str(&text[end..]);
     out
+}
+
+/// `text` without any of `secrets`.
+pub fn without(text: &str, secrets: &[String]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+}
+
+/// Does `act` to every text in `value`.
+pub fn each_text(value: &mut Value, act: &dyn Fn(&mut String)) {
+    match value {
+        Value::String(text) => act(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, act)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| each_text(field, act)),
+        _ => {}
+    }
 }
 
 /// All that [`redact`] hides, in order and without overlaps.
@@ -232,12 +256,24 @@ const PREFIXES: &[(&str, usize, &str)] = &[
     ("xoxr-", 8, "Slack token"),
     ("xoxs-", 8, "Slack token"),
     ("AIza", 30, "Google key"),
+    ("sk_live_", 16, "Stripe key"),
+    ("sk_test_", 16, "Stripe key"),
+    ("rk_live_", 16, "Stripe key"),
+    ("whsec_", 16, "webhook secret"),
+    ("glpat-", 16, "GitLab token"),
+    ("npm_", 30, "npm token"),
+    ("pypi-", 50, "PyPI token"),
+    ("hf_", 30, "Hugging Face token"),
+    ("gsk_", 30, "Groq key"),
 ];
 
 /// The key that `text` begins with; `before` is the character in front of it.
 fn key_at(text: &str, before: char) -> Option<Key> {
     if let Some(rest) = text.strip_prefix("-----BEGIN ") {
         return pem(text, rest);
+    }
+    if let Some(rest) = text.strip_prefix("://") {
+        return password(rest);
     }
     if before.is_alphanumeric() {
         return None;
@@ -246,11 +282,39 @@ fn key_at(text: &str, before: char) -> Option<Key> {
         let len = run(&text[7..], |byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte));
         return (len >= 8).then_some(Key { shown: 7, len: 7 + len, kind: "bearer token" });
     }
+    if text.starts_with("eyJ") {
+        return web_token(text);
+    }
     PREFIXES.iter().find_map(|&(prefix, least, kind)| {
         let rest = text.strip_prefix(prefix)?;
         let len = run(rest, |byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
         (len >= least).then_some(Key { shown: prefix.len(), len: prefix.len() + len, kind })
     })
+}
+
+/// The password of a URL, behind `://`, where it is no word.
+fn password(rest: &str) -> Option<Key> {
+    let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
+    let user = run(rest, belongs);
+    let behind = rest[user..].strip_prefix(':')?;
+    let len = run(behind, belongs);
+    let shown = "://".len() + user + 1;
+    let is_secret = behind[len..].starts_with('@') && len >= SHORTEST_PASSWORD && is_mixed(&behind[..len]);
+    is_secret.then_some(Key { shown, len: shown + len, kind: "password in a URL" })
+}
+
+/// A JSON Web Token (RFC 7519): three parts, of which the first two are JSON objects.
+fn web_token(text: &str) -> Option<Key> {
+    let part = |from: usize| run(&text[from..], |byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let head = part(0);
+    let claims = head + 1 + text[head..].starts_with(".eyJ").then(|| part(head + 1))?;
+    let len = claims + 1 + text[claims..].starts_with('.').then(|| part(claims + 1))?;
+    (len >= 40).then_some(Key { shown: 3, len, kind: "web token" })
+}
+
+/// Letters and digits: hardly a word.
+pub fn is_mixed(value: &str) -> bool {
+    value.contains(|c: char| c.is_ascii_digit()) && value.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 /// A PEM block with a private key, to its end line or else to the end of the text.
@@ -285,6 +349,15 @@ mod tests {
             ("xoxb-1234567890-abc", "xoxb-***"),
             ("AIzaSyA-0123456789_abcdefghijklmnopqrst", "AIza***"),
             ("authorization: bearer abc.def~123=", "authorization: bearer ***"),
+            ("sk_live_0123456789abcdef", "sk_live_***"),
+            ("postgres://app:hunter2hunter2@db:5432/x", "postgres://app:***@db:5432/x"),
+            ("redis://:hunter2hunter2@db", "redis://:***@db"),
+            (
+                "http://user:password@host http://127.0.0.1:80800808/a@b",
+                "http://user:password@host http://127.0.0.1:80800808/a@b",
+            ),
+            ("t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhYmMifQ.c2lnbmF0dXJl;", "t=eyJ***;"),
+            ("eyJhbGciOiJIUzI1NiJ9.x.y eyJ.é", "eyJhbGciOiJIUzI1NiJ9.x.y eyJ.é"),
             (
                 "-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nrest",
                 "-----BEGIN RSA PRIVATE KEY-----***\nrest",

@@ -169,42 +169,36 @@ impl Model for Replay {
 pub struct Transcript {
     name: String,
     file: Mutex<File>,
+    /// Hidden beside what looks like a key.
+    secrets: Vec<String>,
 }
 
 impl Transcript {
     /// Begins a new transcript at `path`, for its owner only where it is new, with its first line.
-    pub fn create(path: &Path, header: &Value) -> Result<Self, ModelError> {
+    pub fn create(path: &Path, header: &Value, secrets: Vec<String>) -> Result<Self, ModelError> {
         let name = path.display().to_string();
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path).map_err(|error| unwritten(&name, &error))?;
-        let transcript = Self { name, file: Mutex::new(file) };
+        let transcript = Self { name, file: Mutex::new(file), secrets };
         transcript.write(header)?;
         Ok(transcript)
     }
 
-    /// Adds a line, keys hidden.
+    /// Adds a line, secrets hidden.
     pub fn write(&self, line: &impl Serialize) -> Result<(), ModelError> {
         let write = || {
             let mut value = serde_json::to_value(line)?;
-            hide(&mut value);
+            redact::each_text(&mut value, &|text| {
+                *text = redact::without(&redact::redact(text), &self.secrets);
+            });
             let mut bytes = serde_json::to_vec(&value)?;
             bytes.push(b'\n');
             self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes)
         };
         write().map_err(|error| unwritten(&self.name, &error))
-    }
-}
-
-/// Redacts every text in `value`.
-fn hide(value: &mut Value) {
-    match value {
-        Value::String(text) => *text = redact::redact(text),
-        Value::Array(items) => items.iter_mut().for_each(hide),
-        Value::Object(fields) => fields.values_mut().for_each(hide),
-        _ => {}
     }
 }
 
@@ -356,7 +350,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.jsonl");
         let first = Replay::from_str("t", &line("coder", "", "use sk-or-v1-0123456789abcdef")).unwrap();
-        let transcript = Transcript::create(&path, &json!({"opendevagent": "0", "task": "t"})).unwrap();
+        let transcript =
+            Transcript::create(&path, &json!({"opendevagent": "0", "task": "t"}), vec![]).unwrap();
         let recorder = Recorder { model: first, transcript: Arc::new(transcript) };
         let reply = ask(&recorder, Agent::Coder, "p").await.0.unwrap();
         assert_eq!(reply.text, "use sk-or-v1-0123456789abcdef");

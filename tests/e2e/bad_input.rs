@@ -158,3 +158,20 @@ fn bad_arguments() {
         assert!(!ended.stderr.trim().is_empty(), "says nothing\n{ended}");
     }
 }
+
+#[test]
+fn a_line_that_is_not_there_is_told() {
+    let workspace = PYTHON.workspace().no_sandbox();
+    workspace.run(&["explain", "gcd.py:99"]).exits(2).says("gcd.py has no line 99");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_output_that_takes_nothing_is_told() {
+    let workspace = Workspace::new("");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let mut command = workspace.command(env!("CARGO_BIN_EXE_opendevagent"));
+    let ended = command.args(["config", "schema"]).stdout(full).output().expect("the program can be started");
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("standard output cannot be written"));
+}

@@ -9,7 +9,8 @@ const SETTINGS: &str = "\
 KEY = 'ghp_abcdefghijklmnopqrstuvwxyz0123456789'
 password = \"correct-horse-77\"
 debug = False
-url = 'postgres://u:pa55word-of-env@db/x'
+url = 'https://db/pa55word-of-env/x'
+dsn = 'postgres://u:horse2battery@db/x'
 ";
 
 /// The line of the prompt that begins so.
@@ -22,7 +23,7 @@ fn line(request: &Request, begin: &str) -> String {
 fn masked_lines_can_be_edited_and_no_mask_is_written() {
     // The model copies what it sees, in SEARCH and in REPLACE.
     let server = ModelServer::start(|request| {
-        let seen = ["KEY", "password", "debug", "url"].map(|begin| line(request, begin)).join("\n");
+        let seen = ["KEY", "password", "debug", "url", "dsn"].map(|begin| line(request, begin)).join("\n");
         Answer::Text(edit("settings.py", &seen, &seen.replace("False", "True")))
     });
     let workspace = Workspace::new(SETTINGS).model(&server).no_sandbox();
@@ -34,11 +35,11 @@ fn masked_lines_can_be_edited_and_no_mask_is_written() {
     assert_eq!(
         told,
         [
-            "Warning: hidden from the models: settings.py:1 (GitHub token), settings.py:2 (value of a secret's name), settings.py:4 (value known to be secret)"
+            "Warning: hidden from the models: settings.py:1 (GitHub token), settings.py:2 (value of a secret's name), settings.py:4 (value known to be secret), settings.py:5 (password in a URL)"
         ]
     );
     for request in server.requests() {
-        for secret in ["0123456789", "correct-horse-77", "pa55word-of-env"] {
+        for secret in ["0123456789", "correct-horse-77", "pa55word-of-env", "horse2battery"] {
             assert!(!request.body.to_string().contains(secret), "{}", request.body);
         }
     }
