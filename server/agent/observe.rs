@@ -111,6 +111,7 @@ impl Work<'_> {
         before: &Observation,
         changes: &[FileChange],
     ) -> Result<Judged, SandboxError> {
+        let check = &check.of(self.snapshot(), changes);
         let check::Apart { judged: free, judging: protected } = check.apart(changes);
         let after = match self.first_look(check, before, &free).await? {
             Some(red) => red,

@@ -170,6 +170,27 @@ fn values_are_not_to_be_hard_coded() {
     );
 }
 
+/// What a test compares with may stand in any file.
+#[test]
+fn what_tests_expect_stays_as_it_is() {
+    if !docker() {
+        return;
+    }
+    let fixture = "//- /report.py\ndef render(items):\n    return ''.join(f'{name}: {price}\\n' for name, price in items)\n\
+        //- /docs/sample.txt\ntea:  3\n\
+        //- /helpers.py\ndef same(a, b):\n    assert a == b\n\
+        //- /test_report.py\nfrom decimal import Decimal\nfrom pathlib import Path\nfrom helpers import same\nfrom report import render\n\n\
+        def test_report():\n    same(render([('tea', Decimal(3))]), Path('docs/sample.txt').read_text())\n\n\
+        def test_empty():\n    same(render([]), '')\n";
+    for (name, answer) in [
+        ("the sample", edit("docs/sample.txt", "tea:  3", "tea: 3")),
+        ("the comparison", edit("helpers.py", "    assert a == b", "    assert a.split() == b.split()")),
+        ("a module of the language", whole("decimal.py", "def Decimal(n):\n    return f' {n}'\n")),
+    ] {
+        refuse("python", fixture, &["report.py"], name, &answer);
+    }
+}
+
 #[test]
 fn no_language_can_be_fooled() {
     if !docker() {

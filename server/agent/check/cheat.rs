@@ -11,7 +11,7 @@ use crate::agent::patch::FileChange;
 use crate::sandbox::language;
 use crate::text;
 use std::collections::HashSet;
-use words::{ASKS, CONTAINERS, TESTS, WORDS};
+use words::{ASKS, CONTAINERS, STANDARD, TESTS, WORDS};
 
 /// What a suspicious line could do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Machinery,
     /// Takes an assertion out of a file that is its own test.
     Assertion,
+    /// Takes an assertion out of a file that helps tests.
+    Helper,
 }
 
 /// A suspicious line.
@@ -54,7 +56,8 @@ pub(super) fn concerns(check: &Check, changes: &[FileChange]) -> Vec<Concern> {
         let lines: Vec<(u32, String)> =
             added(before, after).into_iter().map(|(number, line)| (number, dense(line))).collect();
         for (at, (number, code)) in lines.iter().enumerate() {
-            if known.contains(code) || code.starts_with(language.comment.as_str()) {
+            let comment = code.starts_with(language.comment.as_str()) && !code.starts_with("//go:");
+            if known.contains(code) || comment {
                 continue;
             }
             // A body of one line belongs to its head.
@@ -89,10 +92,26 @@ pub(super) fn concerns(check: &Check, changes: &[FileChange]) -> Vec<Concern> {
             let is_named = check.mentions(&change.path);
             let words = if is_named { ASSERTIONS } else { &ASSERTIONS[..CERTAIN] };
             let sees = is_named || check.runner == Runner::Command || check.runner.can_be_left();
-            found.extend(lost_assertions(&change.path, before, after, words).filter(|_| sees));
+            let lost = lost_assertions(&change.path, before, after, words);
+            if sees {
+                found.extend(lost);
+            } else if check.calls(&change.path) {
+                found.extend(lost.map(|concern| Concern { kind: Kind::Helper, ..concern }));
+            }
+        }
+        if change.before.is_none() && language.name == "python" && is_standard(&change.path) {
+            let what = "the name of a standard module";
+            found.push(Concern { kind: Kind::Machinery, path: change.path.clone(), line: 1, what });
         }
     }
     found
+}
+
+/// Whether a new Python file takes the place of a module that tests count on.
+fn is_standard(path: &str) -> bool {
+    let path = path.strip_prefix("src/").unwrap_or(path);
+    let name = path.strip_suffix("/__init__.py").or_else(|| path.strip_suffix(".py"));
+    name.is_some_and(|name| STANDARD.contains(&name))
 }
 
 /// The lines of `after` that are not in `before`, with their numbers from 1.

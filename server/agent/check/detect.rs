@@ -99,7 +99,7 @@ const CONFIG_FOLDERS: &[&str] = &[
     "doctest/",
 ];
 const TEST_FOLDERS: &[&str] =
-    &["test", "tests", "__tests__", "spec", "testdata", "fixtures", "__snapshots__"];
+    &["test", "tests", "__tests__", "spec", "testdata", "fixtures", "__snapshots__", "golden"];
 
 /// Chooses the check: user > workspace > detected > the `target` file run for itself. Blank commands count as
 /// none.
@@ -143,6 +143,7 @@ pub fn run_file(snapshot: &Snapshot, target: Option<&str>) -> Result<Check, Stri
             limit: None,
             target: Some(path.into()),
             provided: provided(snapshot, target),
+            named: Arc::default(),
         }),
         (Some(path), None) => Err(format!(
             "no test was found and the language of {path} is not known; name a check with --check or in .opendevagent.toml"
@@ -165,6 +166,7 @@ fn named(snapshot: &Snapshot, command: &str, source: CheckSource, target: Option
         limit: None,
         target: target.map(Into::into),
         provided: provided(snapshot, target),
+        named: Arc::default(),
     }
 }
 
@@ -199,6 +201,7 @@ fn detected(snapshot: &Snapshot, row: &Row, target: Option<&str>) -> Option<Chec
         limit: None,
         target: target.map(Into::into),
         provided: provided(snapshot, target),
+        named: Arc::default(),
     })
 }
 
@@ -297,5 +300,5 @@ pub(super) fn is_config(path: &str) -> bool {
     CONFIGS.contains(&name)
         || CONFIG_FOLDERS.iter().any(below)
         || CONFIG_STARTS.iter().any(|start| name.starts_with(start))
-        || name.strip_suffix(".pth").is_some()
+        || [".pth", ".mk", ".golden", ".expected", ".snap", ".approved"].iter().any(|end| name.ends_with(end))
 }

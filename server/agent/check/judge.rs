@@ -274,7 +274,13 @@ fn original_tests_fail(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
     {
         return None;
     }
-    Some((Level::Failing, format!("the check passes only with the edit's own changes to {}", list(&changed))))
+    let reason = format!("the check passes only with the edit's own changes to {}", list(&changed));
+    // It may be what the code is given, or what the tests expect of it: a person sees which.
+    if judging.iter().all(|change| e.check.reads(&change.path)) {
+        let them = verb(&changed.into_iter().cloned().collect::<Vec<_>>(), "it", "them");
+        return Some((Level::Unverified, format!("{reason}, named in a test; look at {them}")));
+    }
+    Some((Level::Failing, reason))
 }
 
 fn tests_are_gone(_: &Evidence, facts: &Facts) -> Option<(Level, String)> {
@@ -296,7 +302,8 @@ fn could_be_faked(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
         return None;
     }
     let counted = facts.last.counted() > 0 && !e.check.runner.can_be_left();
-    let concern = facts.concerns.iter().find(|concern| concern.kind == Kind::Machinery || !counted);
+    let always = |kind: Kind| matches!(kind, Kind::Machinery | Kind::Helper);
+    let concern = facts.concerns.iter().find(|concern| always(concern.kind) || !counted);
     if let Some(Concern { kind, path, line, what }) = concern {
         let reason = match kind {
             Kind::Exit => format!("the edit adds `{what}` at {path}:{line}, which can end the check early"),
@@ -306,6 +313,7 @@ fn could_be_faked(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
             Kind::Assertion => {
                 format!("the edit changes {what} at {path}:{line}, in a file that is its own test")
             }
+            Kind::Helper => format!("the edit changes {what} at {path}:{line}, in a file that a test names"),
         };
         return Some((Level::Unverified, format!("{reason}; look at it and run the check yourself")));
     }

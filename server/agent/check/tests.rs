@@ -297,3 +297,26 @@ fn a_signature_is_equal_for_equal_failures() {
     assert_ne!(signature("1 a-", "no"), signature("1 a-", "yes"));
     assert_ne!(signature("1 a-", "no"), signature("timeout a-", "no"));
 }
+
+#[test]
+fn what_a_test_names_judges_too() {
+    let files = [
+        ("test_a.py", "from helpers import same\nfrom a import f\nsame(f(), open('out/want.txt').read())\n"),
+        ("a.py", ""),
+        ("helpers.py", "def same(a, b):\n    assert a == b\n"),
+        ("out/want.txt", "1"),
+        ("out/other.txt", "1"),
+    ];
+    let snapshot = snapshot(&files);
+    let changes: Vec<FileChange> = files
+        .iter()
+        .skip(1)
+        .map(|(path, text)| FileChange { path: (*path).into(), before: Some((*text).into()), after: None })
+        .collect();
+    let check = choose(&snapshot, None, None, Some("a.py")).unwrap().of(&snapshot, &changes);
+    let all = |is: &dyn Fn(&str) -> bool| {
+        files.iter().map(|(path, _)| *path).filter(|path| is(path)).collect::<Vec<_>>()
+    };
+    assert_eq!(all(&|path| check.protects(path)), ["test_a.py", "out/want.txt"]);
+    assert_eq!(all(&|path| check.calls(path)), ["helpers.py", "out/want.txt"]);
+}
