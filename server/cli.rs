@@ -16,10 +16,11 @@ mod worker;
 
 use crate::config::{self, Loaded};
 use crate::event::Action;
+use crate::model::redact;
 use crate::{acp, doctor, lsp};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Map, Value, json};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -289,9 +290,11 @@ fn settings(pairs: &[String]) -> Result<Value, String> {
 /// Standard output took less than it was given, e.g. because the disk is full.
 static UNWRITTEN: AtomicBool = AtomicBool::new(false);
 
-/// Writes to standard output; a reader that has gone away is no error of ours.
+/// Writes to standard output; a reader that has gone away is no error of ours. A terminal is shown no characters that
+/// would steer it: with them an edit could hide what it does. Others get the text as it is.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
+    let text = if out.is_terminal() { redact::unsteering(text) } else { text.into() };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         Err(error) if !UNWRITTEN.swap(true, Ordering::Relaxed) => {
@@ -314,9 +317,9 @@ fn print_json(value: &impl serde::Serialize) -> u8 {
     }
 }
 
-/// Writes a line to standard error.
+/// Writes a line to standard error, without characters that would steer a terminal.
 pub fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", redact::unsteering(text));
 }
 
 /// Complains in the way of a command line that cannot be used.

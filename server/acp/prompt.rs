@@ -45,10 +45,15 @@ impl Prompt {
             files: Vec::new(),
             texts: BTreeMap::new(),
         };
-        let mut words = String::new();
+        let (mut words, mut said) = (String::new(), false);
         for block in blocks {
             match block {
-                ContentBlock::Text(text) => words.push_str(&text.text),
+                ContentBlock::Text(text) => {
+                    // The first words count, also behind linked files.
+                    let rest = if said { &text.text } else { prompt.command(&text.text)? };
+                    said |= !text.text.trim().is_empty();
+                    words.push_str(rest);
+                }
                 ContentBlock::ResourceLink(link) => prompt.link(&link.uri, None, root, &mut words)?,
                 ContentBlock::Resource(resource) => match &resource.resource {
                     EmbeddedResourceResource::TextResourceContents(text) => {
@@ -60,20 +65,25 @@ impl Prompt {
             }
         }
         let words = words.trim();
-        let (name, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
-        let words = match name.strip_prefix('/') {
-            Some(name) => {
-                let named = ACTIONS.iter().find(|action| action.name() == name);
-                prompt.action = *named.ok_or_else(|| format!("there is no /{name}; {}", known()))?;
-                rest.trim()
-            }
-            None => words,
-        };
         prompt.instruction = (!words.is_empty()).then(|| words.to_owned());
         if prompt.instruction.is_none() && prompt.target.is_none() && prompt.action != Action::Fix {
             return Err(format!("say what to {}, or link a file", prompt.action.name()));
         }
         Ok(prompt)
+    }
+
+    /// Takes the action that a text begins with; the rest of it.
+    fn command<'a>(&mut self, text: &'a str) -> Result<&'a str, String> {
+        let Some(words) = text.trim_start().strip_prefix('/') else { return Ok(text) };
+        let end = words.find(char::is_whitespace).unwrap_or(words.len());
+        let (name, rest) = words.split_at(end);
+        // A path begins so, too.
+        if name.contains(['/', '.']) {
+            return Ok(text);
+        }
+        let named = ACTIONS.iter().find(|action| action.name() == name);
+        self.action = *named.ok_or_else(|| format!("there is no /{name}; {}", known()))?;
+        Ok(rest)
     }
 
     /// Takes a linked file; its name stays in the words, where it was.
@@ -149,6 +159,13 @@ mod tests {
             read(json!([{"type": "text", "text": "/explain"}, link, {"type": "text", "text": ", please"}]));
         let prompt = prompt.expect("a prompt");
         assert_eq!((prompt.action, prompt.instruction.as_deref()), (Action::Explain, Some("a.py, please")));
+        for (text, action, words) in [
+            ("/explain it", Action::Explain, "a.py it"),
+            ("/w/b.py is slow", Action::Generate, "a.py/w/b.py is slow"),
+        ] {
+            let prompt = read(json!([link, {"type": "text", "text": text}])).expect("a prompt");
+            assert_eq!((prompt.action, prompt.instruction.as_deref()), (action, Some(words)));
+        }
     }
 
     #[test]

@@ -7,9 +7,10 @@
 use super::keep::Decision;
 use super::{Record, Round, Row};
 use crate::model::Usage;
-use crate::model::redact::{each_text, redact};
+use crate::model::redact::{each_text, redact, unsteering};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Longer texts are cut: nobody reads more, and a task's file stays small.
@@ -27,15 +28,10 @@ pub fn hide(value: &mut Value) {
 pub(super) fn tame(value: &mut Value) {
     each_text(value, &|text| {
         cut(text);
-        if text.contains(is_steering) {
-            *text = text.replace(is_steering, "\u{fffd}");
+        if let Cow::Owned(harmless) = unsteering(text) {
+            *text = harmless;
         }
     });
-}
-
-fn is_steering(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t' | '\r')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn cut(text: &mut String) {

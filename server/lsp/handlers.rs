@@ -115,6 +115,10 @@ impl LanguageServer for Server {
         session.proofs.remove(&key);
         session.documents.remove(&key);
         session.doubted.remove(&key);
+        // What a task about it has found in texts that nobody has open goes with it.
+        for other in session.clear_unopened(&key) {
+            self.publish(&session, &other);
+        }
         self.changed.notify_waiters();
         self.shrink();
     }

@@ -207,10 +207,11 @@ impl Session {
         withdrawn
     }
 
-    /// Adds a task and cancels the unfinished one of the same action on the same document, if any.
+    /// Adds a task and cancels the unfinished one that was asked for the same, if any.
     pub(super) fn add(&mut self, task: Task, key: String, cancel: CancellationToken) {
-        for older in self.tasks.values() {
-            if older.key == key && older.task.action == task.action && older.report.is_none() {
+        let asked = |task: &Task| (task.action, task.target.clone(), task.instruction.clone());
+        for older in self.running() {
+            if older.key == key && asked(&older.task) == asked(&task) {
                 older.cancel.cancel();
             }
         }
@@ -279,6 +280,14 @@ impl Session {
             .collect();
         self.findings.retain(|_, shown| shown.task != task);
         keys
+    }
+
+    /// Forgets what the tasks about a document have found in others that are not open: the keys of those.
+    pub(super) fn clear_unopened(&mut self, about: &str) -> Vec<String> {
+        let (tasks, documents) = (&self.tasks, &self.documents);
+        let of_it = |shown: &Published| tasks.get(&shown.task).is_some_and(|entry| entry.key == about);
+        let gone = self.findings.extract_if(.., |key, shown| of_it(shown) && documents.get(key).is_none());
+        gone.map(|(key, _)| key).collect()
     }
 }
 

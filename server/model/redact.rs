@@ -131,6 +131,21 @@ pub fn without(text: &str, secrets: &[String]) -> String {
     secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
 }
 
+/// `text` with a mark in the place of each character that steers a terminal or turns the order of what is read: control
+/// characters but for tabs and the ends of lines, bidirectional overrides.
+pub fn unsteering(text: &str) -> Cow<'_, str> {
+    let steers = |(at, c): &(usize, char)| match c {
+        '\n' | '\t' => false,
+        '\r' => !text[at + 1..].starts_with('\n'),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        c => c.is_control(),
+    };
+    if !text.char_indices().any(|place| steers(&place)) {
+        return text.into();
+    }
+    text.char_indices().map(|place| if steers(&place) { '\u{fffd}' } else { place.1 }).collect()
+}
+
 /// Does `act` to every text in `value`.
 pub fn each_text(value: &mut Value, act: &dyn Fn(&mut String)) {
     match value {
@@ -372,6 +387,16 @@ mod tests {
         ];
         for (text, expect) in cases {
             assert_eq!(redact(text), expect);
+        }
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_marked() {
+        for (text, expect) in [
+            ("a\tb\r\né\n", "a\tb\r\né\n"),
+            ("a\u{1b}[2Kb\rc\u{9b}\u{202e}", "a\u{fffd}[2Kb\u{fffd}c\u{fffd}\u{fffd}"),
+        ] {
+            assert_eq!(unsteering(text), expect);
         }
     }
 
