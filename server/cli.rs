@@ -328,14 +328,17 @@ fn usage(why: &str) -> u8 {
     2
 }
 
-/// Ends with the process's wish to stop: Ctrl-C or a termination signal.
+/// Ends with the process's wish to stop: Ctrl-C, a termination signal, or the end of its terminal.
 async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+        // The terminal was closed.
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
         tokio::select! {
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
     }

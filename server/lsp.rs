@@ -12,6 +12,7 @@ mod consent;
 mod dashboard;
 mod deliver;
 mod diagnostics;
+mod disk;
 mod elsewhere;
 mod framing;
 mod from_proto;
@@ -167,19 +168,22 @@ impl Server {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A message was unreadable that may have changed any text: what is open is not edited until its text is known again.
-    fn doubt(&self) {
+    /// A message was unreadable that may have changed the text of the document that it names, or of any: such a text is
+    /// not edited until it is known again.
+    fn doubt(&self, uri: Option<&str>) {
         let mut session = self.session();
-        let open: Vec<String> = session.documents.iter().map(|(key, _)| key.to_owned()).collect();
-        if open.is_empty() {
+        let doubted: Vec<String> = match uri {
+            Some(uri) => vec![from_proto::key(uri)],
+            None => session.documents.iter().map(|(key, _)| key.to_owned()).collect(),
+        };
+        if doubted.is_empty() {
             return;
         }
-        session.doubted.extend(open);
+        session.doubted.extend(doubted);
         drop(session);
-        self.show(
-            MessageType::WARNING,
-            format!("OpenDevAgent: {DOUBTED}; what is open is not edited until then"),
-        );
+        let what = uri.unwrap_or("what is open");
+        let told = format!("OpenDevAgent: {DOUBTED}; {what} is not edited until then");
+        self.show(MessageType::WARNING, told);
     }
 
     /// Keeps the params of `initialize` as they are: lsp-types knows less than clients say, and would refuse a client for

@@ -132,25 +132,28 @@ fn a_cancelled_run_is_withdrawn() {
     assert_eq!(containers_of(pid), Vec::<String>::new());
 }
 
-/// A worker of another team takes the order, and refuses it.
+/// A stranger who can write to the Redis is refused, and who has another key is told so at once.
 #[test]
 fn a_worker_runs_nothing_from_strangers() {
     if !docker() {
         return;
     }
     let redis = Redis::start();
-    let machine = server(&redis).set(KEY, "the secret of another team");
+    let machine = server(&redis);
     let working = worker(&machine, &redis);
-    let laptop = laptop(SLOW, &redis);
-    let running = laptop.start(&["run", "quick.sh"]);
-    eventually("the order to be refused", SOON, || {
-        let named = redis.command(&["XINFO", "STREAM", "{opendevagent}:orders"]);
-        let lines: Vec<&str> = named.lines().collect();
-        let value = |name: &str| lines.iter().position(|line| *line == name).map(|at| lines[at + 1]);
-        (value("entries-added") == Some("1") && value("length") == Some("0")).then_some(())
+    eventually("the worker", SOON, || {
+        (redis.command(&["EXISTS", "{opendevagent}:alive"]) == "1").then_some(())
     });
-    running.signal("INT");
-    running.wait().exits(130);
+    let orders = "{opendevagent}:orders";
+    redis.command(&["XADD", orders, "*", "id", "7", "order", "{}", "signature", &"0".repeat(64)]);
+    eventually("the order to be refused", SOON, || (redis.command(&["XLEN", orders]) == "0").then_some(()));
+    let other = "the secret of another team";
+    let refused = laptop(SLOW, &redis).set(KEY, other).run(&["run", "quick.sh", "--json"]).exits(125).json();
+    let why = "have another key than this machine";
+    assert!(refused["error"].as_str().is_some_and(|told| told.contains(why)), "{refused}");
+    let stranger = server(&redis).set(KEY, other);
+    let ended = stranger.run(&["worker"]);
+    assert!(ended.code != Some(0) && ended.stderr.contains(why), "{ended}");
     let log = stopped(working);
     assert!(log.contains("not signed with the team's key"), "{log}");
 }
@@ -162,7 +165,14 @@ fn a_forged_answer_is_refused() {
         return;
     }
     let redis = Redis::start();
-    redis.command(&["SET", "{opendevagent}:alive", "1"]);
+    // One that has just died, so that nobody else answers.
+    let machine = server(&redis);
+    let working = worker(&machine, &redis);
+    eventually("the worker", SOON, || {
+        (redis.command(&["EXISTS", "{opendevagent}:alive"]) == "1").then_some(())
+    });
+    working.signal("KILL");
+    drop(working);
     let laptop = laptop(SLOW, &redis);
     let running = laptop.start(&["run", "quick.sh", "--json"]);
     let id = eventually("the order", SOON, || {

@@ -8,6 +8,8 @@ use crate::event::{Finding, Kind, Note};
 use crate::model::{Agent, Call, Finish, Heard, Message, Reply, Usage, price};
 use crate::workspace::{Snapshot, TextError};
 use patch::FileChange;
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -187,7 +189,7 @@ impl Work<'_> {
 }
 
 fn edits(answer: &str, masks: &Masks, snapshot: &Snapshot) -> Result<Vec<FileChange>, String> {
-    let blocks = patch::parse(answer).map_err(|refusal| refusal.to_string())?;
+    let blocks = patch::parse(&with_marked_paths(answer, snapshot)).map_err(|refusal| refusal.to_string())?;
     let restored = blocks.into_iter().map(|block| block.with_texts(&|text| masks.restore(text)));
     let blocks = restored.collect::<Result<Vec<_>, _>>()?;
     if blocks.is_empty() {
@@ -204,6 +206,27 @@ fn edits(answer: &str, masks: &Masks, snapshot: &Snapshot) -> Result<Vec<FileCha
     let original =
         |path: &str| snapshot.text(path).ok().map(|text| patch::Original { text: text.to_string() });
     patch::apply(&blocks, &original).map_err(|refusal| refusal.to_string())
+}
+
+/// `answer` with backticks around each line above a block that is the path of a file with blanks in it: only who knows
+/// the files can tell it from a sentence.
+fn with_marked_paths<'a>(answer: &'a str, snapshot: &Snapshot) -> Cow<'a, str> {
+    let spaced: HashSet<&str> = snapshot.paths().filter(|path| path.contains(' ')).collect();
+    if spaced.is_empty() {
+        return answer.into();
+    }
+    let mut lines = answer.lines().peekable();
+    let mut out = String::with_capacity(answer.len() + 2);
+    while let Some(line) = lines.next() {
+        let above = lines
+            .peek()
+            .is_some_and(|next| ["```", "~~~", "<<<<<<<"].iter().any(|mark| next.starts_with(mark)));
+        match line.trim() {
+            path if above && spaced.contains(path) => out.extend(["`", path, "`\n"]),
+            _ => out.extend([line, "\n"]),
+        }
+    }
+    out.into()
 }
 
 /// What users are told of what is heard.

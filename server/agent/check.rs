@@ -7,6 +7,7 @@
 
 mod affected;
 mod apart;
+mod beside;
 mod cheat;
 mod constant;
 mod detect;
@@ -30,7 +31,6 @@ pub use record::{Record, Site};
 pub use report::{State, TestResult};
 pub use runner::Runner;
 
-use crate::agent::patch::FileChange;
 use crate::event::Finding;
 use crate::sandbox::{Job, JobFile, Outcome, Status, language};
 use crate::verdict::{CheckSource, Observed, Tests};
@@ -93,6 +93,8 @@ pub struct Check {
     pub provided: Arc<Provided>,
     /// Files of a proposal, no tests themselves, that tests name.
     named: Arc<BTreeSet<String>>,
+    /// Files of a proposal that the command starts by way of others.
+    started: Arc<BTreeSet<String>>,
 }
 
 /// A package or program that the sandbox does not have.
@@ -258,36 +260,7 @@ impl Check {
         if self.target.as_deref() == Some(path) && !is_test(path) {
             return false;
         }
-        is_test(path) || detect::is_config(path) || self.names(path) || self.reads(path)
-    }
-
-    /// Whether `path` is data that a test names: what it expects, or what the code under test is given.
-    fn reads(&self, path: &str) -> bool {
-        self.named.contains(path) && language::by_path(path).is_none()
-    }
-
-    /// Whether `path` is code beside what the task is about that a test names: it may hold what the test asserts with.
-    fn calls(&self, path: &str) -> bool {
-        self.named.contains(path) && self.target.as_deref().is_some_and(|target| target != path)
-    }
-
-    /// The same check, held against a proposal's files.
-    pub fn of(&self, snapshot: &Snapshot, changes: &[FileChange]) -> Self {
-        let beside = |change: &&FileChange| change.before.is_some() && !self.protects(&change.path);
-        let mut asked: Vec<&str> = changes.iter().filter(beside).map(|change| change.path.as_str()).collect();
-        let mut named = BTreeSet::new();
-        let small = |path: &&str| snapshot.size(path).is_some_and(|size| size <= MAX_TEST_BYTES);
-        let tests = snapshot.paths().filter(|path| is_test(path) && language::by_path(path).is_some());
-        for path in tests.filter(small).take(MAX_TEST_FILES) {
-            if asked.is_empty() {
-                break;
-            }
-            let Ok(text) = snapshot.text(path) else { continue };
-            let (found, rest) = asked.into_iter().partition::<Vec<_>, _>(|path| names_file(&text, path));
-            named.extend(found.into_iter().map(str::to_owned));
-            asked = rest;
-        }
-        Self { named: Arc::new(named), ..self.clone() }
+        is_test(path) || detect::is_config(path) || self.names(path) || self.judges_beside(path)
     }
 
     /// The lines of the tests and of files that the command names, of small files alone.
@@ -325,25 +298,6 @@ impl Check {
             word == path || module.as_deref() == Some(word)
         })
     }
-}
-
-/// Whether the text of a test names a file: data with its ending, as a string; code without, as a word.
-fn names_file(text: &str, path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let (name, is_code) = match language::by_path(path) {
-        Some(_) => (name.split('.').next().unwrap_or(name), true),
-        None => (name, false),
-    };
-    let letter = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(name).any(|(at, _)| {
-        let (left, right) = (&text[..at], &text[at + name.len()..]);
-        let quote = ['"', '\'', '`'];
-        if is_code {
-            !left.ends_with(letter) && !right.starts_with(letter)
-        } else {
-            right.starts_with(quote) && (left.ends_with(quote) || left.ends_with('/'))
-        }
-    })
 }
 
 impl Observation {

@@ -4,16 +4,17 @@
 //! buffers show it: clients answer `applied: true` for edits they have dropped. When a text has changed elsewhere, the
 //! agent carries the edits over and checks them again first.
 
+use super::disk::{is_on_disk, is_overwritten};
 use super::session::{Offer, Session, document_key};
-use super::to_proto::{self, Placed};
+use super::to_proto::{self, Placed, touched};
 use super::{DOUBTED, MessageType, Server};
 use crate::agent::patch::FileChange;
 use crate::agent::task::{Change, Report, State, Task, read_only};
 use crate::journal::Decision;
 use crate::verdict::Level;
-use crate::workspace::{Documents, is_read_only, read_file};
+use crate::workspace::{Documents, is_read_only};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tower_lsp::lsp_types::{ApplyWorkspaceEditParams, WorkspaceEdit, request};
 
 /// How long a client has to answer `workspace/applyEdit`, and then to show the new text.
@@ -34,6 +35,17 @@ enum Refusal {
     /// nobody of, where it must not come a second time.
     Unseen(String),
     Failed(String),
+}
+
+impl Refusal {
+    fn why(&self) -> &str {
+        let (Self::Moved(why)
+        | Self::Stale(why)
+        | Self::Refused(why)
+        | Self::Unseen(why)
+        | Self::Failed(why)) = self;
+        why
+    }
 }
 
 impl Server {
@@ -97,13 +109,24 @@ impl Server {
         self.place(task, report)?;
         self.check_disk(task, report).await?;
         let files = self.place(task, report)?;
-        for (sent, edit) in to_proto::workspace_edits(&files, &editor).into_iter().enumerate() {
+        let mut changed = Vec::new();
+        for edit in to_proto::workspace_edits(&files, &editor) {
+            let named = files.iter().filter(|file| touched(&edit).contains(&file.uri.as_str()));
+            let named: Vec<&str> = named.map(|file| file.change.path.as_str()).collect();
             let refused = self.send_edit(task, edit, &files).await;
+            if let (false, Err(refusal)) = (changed.is_empty(), &refused) {
+                return Err(Refusal::Unseen(format!(
+                    "{}; changed before it: {}. Look at them, and undo what is no good without the rest",
+                    refusal.why(),
+                    changed.join(", ")
+                )));
+            }
             // What the user has typed meanwhile is why a client refuses, so that nothing has happened yet.
-            if let (0, Err(Refusal::Refused(_))) = (sent, &refused) {
+            if let Err(Refusal::Refused(_)) = &refused {
                 self.place(task, report)?;
             }
             refused?;
+            changed.extend(named);
         }
         self.write_down(journal, report, Decision::Applied).await;
         self.prove(&files, report.verdict.as_ref());
@@ -254,22 +277,38 @@ impl Server {
         if let Some(reason) = reason {
             return Err(refused(reason));
         }
-        tokio::time::timeout(APPLY_SHOWN, self.until_arrived(&changed)).await.map_err(|_| {
+        let shown = tokio::time::timeout(APPLY_SHOWN, self.until_arrived(&changed)).await;
+        shown.or_else(|_| {
             let session = self.session();
             let (open, closed): (Vec<&Placed>, Vec<&Placed>) =
                 changed.iter().filter(|file| !shows(&session, file)).partition(|file| file.version.is_some());
+            // Some clients carry an edit over what the user types meanwhile.
+            let holds = |file: &&Placed| {
+                let document = session.documents.get(&file.key);
+                document.is_some_and(|document| file.holds(&document.text.to_string()))
+            };
+            if closed.is_empty() && open.iter().all(holds) {
+                return Ok(());
+            }
+            let moved = |file: &&&Placed| {
+                let before = file.change.before.as_deref().unwrap_or_default();
+                session.documents.get(&file.key).is_some_and(|document| document.text != before)
+            };
+            if let Some(file) = open.iter().find(moved) {
+                return Err(Refusal::Moved(format!("{} has changed in the editor since", file.change.path)));
+            }
             let names = |files: &[&Placed]| {
                 files.iter().map(|file| file.change.path.as_str()).collect::<Vec<_>>().join(", ")
             };
             let said = "the editor said the edit was applied, but";
-            if open.is_empty() {
+            Err(if open.is_empty() {
                 let closed = names(&closed);
                 Refusal::Unseen(format!(
                     "{said} neither it nor the disk shows it in {closed}; save all files, and look"
                 ))
             } else {
-                Refusal::Failed(format!("{said} {} does not show it", names(&open)))
-            }
+                Refusal::Failed(format!("{said} {} does not show it; look at the file", names(&open)))
+            })
         })
     }
 
@@ -350,21 +389,6 @@ impl Drop for Awaited {
     }
 }
 
-/// Whether a file on disk has exactly this text, or does not exist where there is none.
-fn is_on_disk(path: &Path, text: Option<&str>) -> bool {
-    read_file(path).is_ok_and(|bytes| bytes.as_deref() == text.map(str::as_bytes))
-}
-
-/// Whether somebody has written another text into a file that is open: what differs by how a text is stored is the same
-/// text. One that was not written since the task began is older than the buffer.
-fn is_overwritten(path: &Path, before: Option<&str>, began: Option<SystemTime>) -> bool {
-    let written = path.metadata().and_then(|metadata| metadata.modified()).ok();
-    let newer = written.zip(began).is_some_and(|(written, began)| written > began);
-    let bare = |text: &str| text.trim_start_matches('\u{feff}').trim_end().replace('\r', "");
-    let text = || String::from_utf8(read_file(path).ok()??).ok();
-    newer && text().is_some_and(|text| before.is_none_or(|before| bare(&text) != bare(before)))
-}
-
 fn unanswered() -> Refusal {
     Refusal::Failed("the editor did not answer; look whether the edit is there".into())
 }
@@ -372,24 +396,4 @@ fn unanswered() -> Refusal {
 fn refused(reason: Option<String>) -> Refusal {
     let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
     Refusal::Refused(format!("the editor refused the edit{reason}"))
-}
-
-/// The URIs of the documents whose text an edit changes.
-fn touched(edit: &WorkspaceEdit) -> Vec<&str> {
-    use tower_lsp::lsp_types::{DocumentChangeOperation, DocumentChanges};
-    let changes = edit.changes.iter().flatten().map(|(uri, _)| uri.as_str());
-    let versioned = match &edit.document_changes {
-        Some(DocumentChanges::Edits(edits)) => {
-            edits.iter().map(|edit| edit.text_document.uri.as_str()).collect()
-        }
-        Some(DocumentChanges::Operations(operations)) => operations
-            .iter()
-            .filter_map(|operation| match operation {
-                DocumentChangeOperation::Edit(edit) => Some(edit.text_document.uri.as_str()),
-                DocumentChangeOperation::Op(_) => None,
-            })
-            .collect(),
-        None => Vec::new(),
-    };
-    changes.chain(versioned).collect()
 }

@@ -286,8 +286,10 @@ impl Session {
     pub(super) fn clear_unopened(&mut self, about: &str) -> Vec<String> {
         let (tasks, documents) = (&self.tasks, &self.documents);
         let of_it = |shown: &Published| tasks.get(&shown.task).is_some_and(|entry| entry.key == about);
-        let gone = self.findings.extract_if(.., |key, shown| of_it(shown) && documents.get(key).is_none());
-        gone.map(|(key, _)| key).collect()
+        let gone = self.findings.iter().filter(|(key, shown)| of_it(shown) && documents.get(key).is_none());
+        let gone: Vec<String> = gone.map(|(key, _)| key.clone()).collect();
+        self.findings.retain(|key, _| !gone.contains(key));
+        gone
     }
 }
 

@@ -50,6 +50,14 @@ pub(super) struct Placed {
 }
 
 impl Placed {
+    /// Whether a text has all of the edits, and maybe others beside them.
+    pub(super) fn holds(&self, now: &str) -> bool {
+        let (before, after) = (self.change.before.as_deref(), self.change.after.as_deref());
+        let (Some(before), Some(after)) = (before, after) else { return false };
+        let made = text::diff(before, now);
+        text::diff(before, after).iter().all(|edit| made.iter().any(|one| one == edit))
+    }
+
     /// `None` where the client knows no name for it.
     pub(super) fn of(documents: &Documents, root: &Path, change: &FileChange) -> Option<Self> {
         let key = document_key(root, &change.path);
@@ -205,6 +213,25 @@ fn severity(severity: Severity) -> DiagnosticSeverity {
         Severity::Info => DiagnosticSeverity::INFORMATION,
         Severity::Hint => DiagnosticSeverity::HINT,
     }
+}
+
+/// The URIs of the documents whose text an edit changes.
+pub(super) fn touched(edit: &WorkspaceEdit) -> Vec<&str> {
+    let changes = edit.changes.iter().flatten().map(|(uri, _)| uri.as_str());
+    let versioned = match &edit.document_changes {
+        Some(DocumentChanges::Edits(edits)) => {
+            edits.iter().map(|edit| edit.text_document.uri.as_str()).collect()
+        }
+        Some(DocumentChanges::Operations(operations)) => operations
+            .iter()
+            .filter_map(|operation| match operation {
+                DocumentChangeOperation::Edit(edit) => Some(edit.text_document.uri.as_str()),
+                DocumentChangeOperation::Op(_) => None,
+            })
+            .collect(),
+        None => Vec::new(),
+    };
+    changes.chain(versioned).collect()
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ where
             () = gone.cancelled() => None,
         };
         if frames.has_lost_edit() {
-            service.inner().doubt();
+            service.inner().doubt(None);
         }
         let answer = match incoming {
             None => break,
@@ -73,10 +73,11 @@ where
                     _ => request,
                 };
                 let edits = matches!(request.method(), "textDocument/didOpen" | "textDocument/didChange");
+                let edited = if edits { document(&request) } else { None };
                 let taken = service.inner().edits.load(Ordering::Relaxed);
                 let answer = handle(&mut service, request, &answers, &calls);
                 if edits && service.inner().edits.load(Ordering::Relaxed) == taken {
-                    service.inner().doubt();
+                    service.inner().doubt(edited.as_deref());
                 }
                 answer
             }
@@ -91,6 +92,11 @@ where
     drop(answers);
     let _ = tokio::time::timeout(LAST_WORDS, writer).await;
     exit && shut_down
+}
+
+/// The URI of the document that a message is about, if it can be read.
+fn document(request: &Request) -> Option<String> {
+    Some(request.params()?.pointer("/textDocument/uri")?.as_str()?.to_owned())
 }
 
 /// Runs a handler up to its first wait. The answer, unless it has to be waited for.
@@ -177,10 +183,23 @@ async fn write<W: AsyncWrite + Unpin>(
                 Some(answer) => answer,
                 None => return Ok(()),
             },
-            Some(request) = requests.next() => (encode(&request), None),
+            Some(request) = requests.next() => (encode(&without_null(request)), None),
         };
         output.write_all(&body).await?;
         output.flush().await?;
+    }
+}
+
+/// JSON-RPC 2.0 §4.2: parameters are a structure, or left out.
+fn without_null(request: Request) -> Request {
+    if request.params().is_none_or(|params| !params.is_null()) {
+        return request;
+    }
+    let (method, id, _) = request.into_parts();
+    let bare = Request::build(method);
+    match id {
+        Some(id) => bare.id(id).finish(),
+        None => bare.finish(),
     }
 }
 

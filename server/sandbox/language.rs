@@ -26,6 +26,12 @@ pub struct Language {
     compile: Vec<String>,
     /// Command that runs one file. In one of both stands `{file}` for its path.
     run: Vec<String>,
+    /// What only a program has in its text, and the shell line that compiles a file that is none; both empty where
+    /// any file can be run.
+    #[serde(default)]
+    entry: String,
+    #[serde(default)]
+    build: String,
     /// Name for a program that came without one.
     pub file: String,
     #[serde(default)]
@@ -46,6 +52,14 @@ impl Language {
             vec!["sh".into(), "-c".into(), line, file]
         };
         words.into_iter().chain(args.iter().cloned()).collect()
+    }
+}
+
+impl Language {
+    /// The command that compiles `file`, when its `text` is that of no program.
+    pub fn build(&self, file: &str, text: &str) -> Option<Vec<String>> {
+        let is_program = self.build.is_empty() || text.trim().is_empty() || text.contains(&self.entry);
+        (!is_program).then(|| vec!["sh".into(), "-c".into(), self.build.clone(), format!("./{file}")])
     }
 }
 

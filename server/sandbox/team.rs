@@ -81,6 +81,19 @@ impl Team {
         Ok(self.link.open(patience).await?)
     }
 
+    /// Whether workers are there, all with our key: one with another would take our orders and refuse them.
+    async fn is_alone(&self, link: &mut MultiplexedConnection) -> Result<bool, SandboxError> {
+        let alive = redis::cmd("GET").arg(key("alive")).query_async(link).await;
+        let alive: Option<String> = alive.map_err(unreachable)?;
+        match alive {
+            Some(stamp) if !self.is_signed("alive", "", &stamp) => Err(SandboxError::Unavailable {
+                why: "the workers of this Redis have another key than this machine".into(),
+                remedy: format!("give all of the team the same {}", link::KEY_ENV),
+            }),
+            alive => Ok(alive.is_some()),
+        }
+    }
+
     fn sign(&self, what: &str, text: &str) -> String {
         self.link.seal().map(|seal| seal.sign(what, text)).unwrap_or_default()
     }

@@ -94,3 +94,12 @@ fn no_tests_are_written_where_nothing_can_run_them() {
     assert_eq!(ended.json()["usage"]["calls"], 2, "a plan and the code");
     assert!(ended.json()["verdict"]["reason"].to_string().contains("switched off"), "{ended}");
 }
+
+/// Names with blanks stand bare above a block, as all do.
+#[test]
+fn a_file_whose_name_has_blanks() {
+    let server = ModelServer::always(edit("my docs/a b.py", "x = 1", "x = 2"));
+    let workspace = Workspace::new("//- /my docs/a b.py\nx = 1\n").model(&server).no_sandbox();
+    workspace.run(&["fix", "my docs/a b.py", "-m", "x is 2", "--apply"]).exits(1);
+    assert_eq!(workspace.read("my docs/a b.py"), "x = 2\n");
+}

@@ -132,11 +132,15 @@ pub fn choose(
 /// # Errors
 /// When there is no file, or its language is not known.
 pub fn run_file(snapshot: &Snapshot, target: Option<&str>) -> Result<Check, String> {
-    match (target, target.and_then(language::by_path)) {
+    // What is not there yet may become a program.
+    let text = target.and_then(|path| snapshot.text(path).ok());
+    let row = target.and_then(language::by_path);
+    let build = target.zip(row).zip(text).and_then(|((path, row), text)| row.build(path, &text));
+    match (target, row) {
         (Some(path), Some(row)) => Ok(Check {
-            command: format!("run {path}"),
+            command: format!("{} {path}", if build.is_some() { "build" } else { "run" }),
             source: CheckSource::Run,
-            argv: row.run(path, &[]),
+            argv: build.unwrap_or_else(|| row.run(path, &[])),
             language: Some(row.name.clone()),
             runner: Runner::File,
             directory: String::new(),
@@ -144,6 +148,7 @@ pub fn run_file(snapshot: &Snapshot, target: Option<&str>) -> Result<Check, Stri
             target: Some(path.into()),
             provided: provided(snapshot, target),
             named: Arc::default(),
+            started: Arc::default(),
         }),
         (Some(path), None) => Err(format!(
             "no test was found and the language of {path} is not known; name a check with --check or in .opendevagent.toml"
@@ -167,6 +172,7 @@ fn named(snapshot: &Snapshot, command: &str, source: CheckSource, target: Option
         target: target.map(Into::into),
         provided: provided(snapshot, target),
         named: Arc::default(),
+        started: Arc::default(),
     }
 }
 
@@ -202,6 +208,7 @@ fn detected(snapshot: &Snapshot, row: &Row, target: Option<&str>) -> Option<Chec
         target: target.map(Into::into),
         provided: provided(snapshot, target),
         named: Arc::default(),
+        started: Arc::default(),
     })
 }
 
@@ -271,7 +278,7 @@ fn package_name(file: &str, text: &str) -> Option<String> {
 }
 
 /// `scripts.test` of the folder's `package.json`.
-fn test_script(snapshot: &Snapshot, folder: &str) -> Option<String> {
+pub(super) fn test_script(snapshot: &Snapshot, folder: &str) -> Option<String> {
     let manifest = snapshot.text(&join(folder, "package.json")).ok()?;
     let manifest: serde_json::Value = serde_json::from_str(&manifest).ok()?;
     manifest.get("scripts")?.get("test")?.as_str().map(Into::into)

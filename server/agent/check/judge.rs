@@ -276,9 +276,9 @@ fn original_tests_fail(e: &Evidence, facts: &Facts) -> Option<(Level, String)> {
     }
     let reason = format!("the check passes only with the edit's own changes to {}", list(&changed));
     // It may be what the code is given, or what the tests expect of it: a person sees which.
-    if judging.iter().all(|change| e.check.reads(&change.path)) {
+    if judging.iter().all(|change| e.check.judges_beside(&change.path)) {
         let them = verb(&changed.into_iter().cloned().collect::<Vec<_>>(), "it", "them");
-        return Some((Level::Unverified, format!("{reason}, named in a test; look at {them}")));
+        return Some((Level::Unverified, format!("{reason}, which may be what judges; look at {them}")));
     }
     Some((Level::Failing, reason))
 }

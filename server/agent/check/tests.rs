@@ -4,6 +4,7 @@ mod places;
 mod verdicts;
 
 use super::*;
+use crate::agent::patch::FileChange;
 use crate::sandbox::Limits;
 use crate::workspace::Documents;
 use std::time::Duration;
@@ -319,4 +320,47 @@ fn what_a_test_names_judges_too() {
     };
     assert_eq!(all(&|path| check.protects(path)), ["test_a.py", "out/want.txt"]);
     assert_eq!(all(&|path| check.calls(path)), ["helpers.py", "out/want.txt"]);
+}
+
+#[test]
+fn what_a_command_starts_by_way_of_others_judges_too() {
+    let files = [
+        ("Makefile", "test: build\n\t@sh scripts/check.sh\n\npack:\n\tpython3 -m build\n"),
+        ("scripts/check.sh", "node ./tools/verify.mjs && cc -o t sum.c\n. scripts/lib.sh\n"),
+        ("scripts/lib.sh", ""),
+        ("tools/verify.mjs", ""),
+        ("sum.c", ""),
+        ("sum.h", ""),
+    ];
+    let snapshot = snapshot(&files);
+    let changes: Vec<FileChange> = files
+        .iter()
+        .map(|(path, text)| FileChange { path: (*path).into(), before: Some((*text).into()), after: None })
+        .collect();
+    let protected = |target: Option<&str>| {
+        let check = choose(&snapshot, Some("make test"), None, target).unwrap().of(&snapshot, &changes);
+        let paths = files.iter().map(|(path, _)| *path).filter(|path| check.protects(path));
+        paths.collect::<Vec<_>>()
+    };
+    assert_eq!(protected(Some("sum.c")), ["Makefile", "scripts/check.sh", "tools/verify.mjs"]);
+    assert_eq!(protected(None), ["Makefile", "scripts/check.sh"]);
+}
+
+#[test]
+fn a_file_that_is_no_program_is_compiled() {
+    let files = [
+        ("sum.go", "package sum\n"),
+        ("main.go", "package main\n\nfunc main() {}\n"),
+        ("Sum.java", "class Sum {}\n"),
+        ("sum.c", "int sum(void) { return 1; }\n"),
+        ("sum.hpp", "int sum();\n"),
+        ("sum.py", "x = 1\n"),
+    ];
+    let snapshot = snapshot(&files);
+    let command = |path| run_file(&snapshot, Some(path)).unwrap().command;
+    assert_eq!(
+        files.map(|(path, _)| command(path)),
+        ["build sum.go", "run main.go", "build Sum.java", "build sum.c", "build sum.hpp", "run sum.py"]
+    );
+    assert_eq!(command("new.go"), "run new.go");
 }

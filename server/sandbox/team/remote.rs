@@ -71,9 +71,7 @@ impl Remote {
     }
 
     async fn is_served(&self, link: &mut MultiplexedConnection) -> Result<(), SandboxError> {
-        let served: bool =
-            redis::cmd("EXISTS").arg(key("alive")).query_async(link).await.map_err(unreachable)?;
-        if served { Ok(()) } else { Err(no_worker()) }
+        if self.team.is_alone(link).await? { Ok(()) } else { Err(no_worker()) }
     }
 
     /// Waits for room, then leaves the order.

@@ -34,6 +34,7 @@ pub async fn serve(
 ) -> Result<(), SandboxError> {
     let name = uuid::Uuid::new_v4().to_string();
     let mut link = team.link(PIECE).await?;
+    team.is_alone(&mut link).await?;
     join(&mut link, &name).await.map_err(unreachable)?;
     let pulse = tokio::spawn(live(team.clone()));
     tell(&format!("worker {name} is listening"));
@@ -111,7 +112,7 @@ async fn live(team: Arc<Team>) {
         if let Ok(mut link) = team.link(Duration::ZERO).await {
             loop {
                 let mut alive = redis::cmd("SET");
-                alive.arg(key("alive")).arg(1).arg("EX").arg(DEAD.as_secs());
+                alive.arg(key("alive")).arg(team.sign("alive", "")).arg("EX").arg(DEAD.as_secs());
                 if alive.query_async::<()>(&mut link).await.is_err() {
                     break;
                 }
