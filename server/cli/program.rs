@@ -56,7 +56,12 @@ pub(super) async fn run(args: RunArgs, loaded: &Loaded) -> u8 {
     };
     sandbox.close().await;
     let outcome = match ran {
-        None => return 130,
+        None => {
+            if args.json {
+                print_json(&not_run("cancelled".into(), language, loaded));
+            }
+            return 130;
+        }
         Some(Ok(outcome)) => outcome,
         Some(Err(error)) => not_run(error.to_string(), language, loaded),
     };

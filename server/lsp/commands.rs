@@ -138,5 +138,8 @@ const TASKS: usize = 256;
 const REQUEST_FAILED: i64 = -32803;
 
 fn unknown(command: &str, id: &str) -> Error {
-    from_proto::wrong(command, format!("there is no task {id:?}"))
+    from_proto::wrong(
+        command,
+        format!("this server has no task {id:?}; one from before it began can be run again"),
+    )
 }

@@ -62,3 +62,20 @@ fn killed_while_the_check_runs() {
     workspace.run_with_input(&["run", "-", "--language", "bash"], "true").exits(0);
     check_no_container(pid);
 }
+
+/// By its terminal, too; a script gets its document all the same.
+#[test]
+fn interrupted_while_a_program_runs() {
+    if !docker() {
+        return;
+    }
+    let workspace = Workspace::new("//- /long.sh\nsleep 250\n");
+    for signal in ["INT", "TERM", "HUP"] {
+        let running = workspace.start(&["run", "long.sh", "--json"]);
+        let pid = running.id();
+        eventually("the program's container", STARTED, || (!containers_of(pid).is_empty()).then_some(()));
+        running.signal(signal);
+        assert_eq!(running.wait().exits(130).json()["error"], "cancelled", "{signal}");
+        check_no_container(pid);
+    }
+}
