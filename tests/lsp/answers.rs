@@ -120,6 +120,40 @@ async fn a_file_whose_uri_is_not_encoded() {
     editor.quit().await;
 }
 
+/// What cannot be opened may differ from the disk: it is not worked on, and the other files are.
+#[tokio::test]
+async fn a_file_that_is_opened_without_a_version() {
+    let server = ModelServer::always("Because.".to_owned());
+    let mut editor = asking(&server).await;
+    std::fs::write(editor.workspace().join("b.py"), BEFORE).unwrap();
+    editor.open("a.py", "python", BEFORE).await;
+    let document =
+        json!({"uri": editor.uri("b.py"), "languageId": "python", "version": null, "text": "typed"});
+    editor.notify("textDocument/didOpen", json!({"textDocument": document})).await;
+    let told = editor.expect("window/showMessage").await["params"]["message"].take();
+    assert!(told.as_str().unwrap().contains("b.py is not edited"), "{told}");
+    let error = editor.execute("explain", json!({"uri": editor.uri("b.py")})).await.unwrap_err();
+    assert!(error["message"].as_str().unwrap().contains("close the file and open it again"), "{error}");
+    let task = editor.begin("explain", "a.py").await;
+    editor.ended(&task).await;
+    editor.expect("window/showMessage").await;
+    assert_eq!(server.requests().len(), 1);
+    editor.quit().await;
+}
+
+/// Some editors carry an edit over what the user types while it is on its way.
+#[tokio::test]
+async fn an_edit_that_stands_beside_what_was_typed() {
+    let mut editor = generating(EDIT).await;
+    let (task, question) = propose(&mut editor).await;
+    editor.reply(&question, json!({"title": "Apply"})).await;
+    let apply = editor.expect("workspace/applyEdit").await;
+    editor.change("a.py", 2, &format!("typed = 1\n{AFTER}")).await;
+    editor.reply(&apply, json!({"applied": true})).await;
+    logged(&mut editor, &task, "Applied: ").await;
+    editor.quit().await;
+}
+
 /// The file on disk counts when its buffer is gone.
 #[tokio::test]
 async fn a_file_that_is_closed_meanwhile() {
