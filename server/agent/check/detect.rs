@@ -307,5 +307,7 @@ pub(super) fn is_config(path: &str) -> bool {
     CONFIGS.contains(&name)
         || CONFIG_FOLDERS.iter().any(below)
         || CONFIG_STARTS.iter().any(|start| name.starts_with(start))
-        || [".pth", ".mk", ".golden", ".expected", ".snap", ".approved"].iter().any(|end| name.ends_with(end))
+        || [".pth", ".mk", ".cmake", ".golden", ".expected", ".snap", ".approved"]
+            .iter()
+            .any(|end| name.ends_with(end))
 }

@@ -233,7 +233,7 @@ pub(super) const WORDS: &[(&[&str], Kind, &[&str])] = &[
             "require.main!==",
             "uncaughtException",
             "UncaughtException",
-            "setUncaught",
+            ".setUncaught",
             "require('domain')",
             "require(\"domain\")",
             "node:domain",
