@@ -334,16 +334,32 @@ async fn interrupted() {
     {
         use tokio::signal::unix::{SignalKind, signal};
         let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-        // The terminal was closed.
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+        let mut hangup = if outlives_terminal() { None } else { signal(SignalKind::hangup()).ok() };
+        let closed = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            _ = closed => {}
             _ = tokio::signal::ctrl_c() => {}
         }
     }
     #[cfg(not(unix))]
     let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Whether the end of its terminal is to be ignored, as `nohup` has it.
+#[cfg(unix)]
+fn outlives_terminal() -> bool {
+    // SAFETY: asks for the action in force, which is written into a structure of our own; nothing is changed.
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        let asked = libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut action);
+        asked == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 #[cfg(test)]

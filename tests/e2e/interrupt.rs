@@ -3,6 +3,7 @@
 use super::{PYTHON, edit};
 use crate::model_server::{Answer, ModelServer};
 use crate::support::{Running, Workspace, containers_of, docker, eventually};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -61,6 +62,24 @@ fn killed_while_the_check_runs() {
     assert_eq!(running.wait().code, None);
     workspace.run_with_input(&["run", "-", "--language", "bash"], "true").exits(0);
     check_no_container(pid);
+}
+
+/// As with `nohup`.
+#[test]
+fn a_program_that_is_to_outlive_its_terminal_does() {
+    if !docker() {
+        return;
+    }
+    let workspace = Workspace::new("//- /slow.sh\nsleep 3\necho done\n");
+    let line = format!("trap '' HUP; exec {} run slow.sh", env!("CARGO_BIN_EXE_opendevagent"));
+    let mut command = workspace.command("sh");
+    let running = command.args(["-c", &line]).stdout(Stdio::piped()).spawn().expect("a shell can be started");
+    let pid = running.id();
+    eventually("the program's container", STARTED, || (!containers_of(pid).is_empty()).then_some(()));
+    let hung_up = Command::new("kill").args(["-HUP", &pid.to_string()]).status();
+    assert!(hung_up.is_ok_and(|status| status.success()));
+    let ended = running.wait_with_output().expect("it ends");
+    assert_eq!((ended.status.code(), &ended.stdout[..]), (Some(0), &b"done\n"[..]));
 }
 
 /// By its terminal, too; a script gets its document all the same.
