@@ -12,15 +12,12 @@ use crate::model::replay::{Recorder, Replay, Transcript};
 use crate::model::{Model, ModelError, Unasked, price};
 use crate::verdict::Level;
 use crate::wiring;
-use crate::workspace::{Buffers, Documents};
+use crate::workspace::{Buffers, Documents, MAX_TEXT_BYTES, read_file};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
-
-/// Bytes of a file whose lines are counted.
-const COUNTED: u64 = 16 << 20;
 
 pub(super) async fn run(action: Action, args: TaskArgs, overrides: &Value) -> u8 {
     let root = args.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
@@ -329,9 +326,9 @@ fn target(text: &str, root: &Path, in_workspace: bool) -> Result<Target, Stop> {
 /// Whether a file is too short for a line; the one behind the last line's end counts, as editors count it.
 fn lacks(path: &Path, line: u32) -> bool {
     // What is no file, or none of a size that a task takes, is refused for that.
-    let is_text = std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= COUNTED);
-    let text = if is_text { std::fs::read(path) } else { return false };
-    text.is_ok_and(|text| line as usize > text.split(|byte| *byte == b'\n').count())
+    let fits = path.metadata().is_ok_and(|data| data.len() <= MAX_TEXT_BYTES);
+    let lines = |text: Vec<u8>| text.split(|byte| *byte == b'\n').count();
+    fits && read_file(path).is_ok_and(|text| text.is_some_and(|text| line as usize > lines(text)))
 }
 
 /// A path whose folder does not exist yet, when it has no `..` to climb out with.

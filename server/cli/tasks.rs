@@ -81,7 +81,7 @@ enum TasksCommand {
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct ListArgs {
     /// Words that all must stand in the title, the instruction, the workspace or the result.
     #[arg(value_name = "WORDS")]
@@ -106,17 +106,10 @@ struct ListArgs {
     json: bool,
 }
 
-impl ListArgs {
-    /// What is listed where nothing in particular is asked for.
-    fn newest(json: bool) -> Self {
-        let (action, phase, workspace, before) = Default::default();
-        Self { text: Vec::new(), action, phase, workspace, before, limit: LISTED, json }
-    }
-}
-
 pub(super) async fn run(args: TasksArgs, overrides: &Value, loaded: &Loaded) -> u8 {
     let journal = wiring::journal(&loaded.settings);
-    let done = match args.command.unwrap_or_else(|| TasksCommand::List(ListArgs::newest(args.json))) {
+    let newest = || TasksCommand::List(ListArgs { limit: LISTED, json: args.json, ..ListArgs::default() });
+    let done = match args.command.unwrap_or_else(newest) {
         TasksCommand::List(args) => list(&journal, args).await,
         TasksCommand::Show { id, json } => show(&journal, &id, json).await,
         TasksCommand::Export { id } => journal.store.task(&id).await.map(|record| export(&record)),

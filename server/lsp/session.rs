@@ -272,25 +272,26 @@ impl Session {
 
     /// Forgets a task's findings; the keys of the documents that had some.
     pub(super) fn clear(&mut self, task: &str) -> Vec<String> {
-        let keys: Vec<String> = self
-            .findings
-            .iter()
-            .filter(|(_, shown)| shown.task == task)
-            .map(|(key, _)| key.clone())
-            .collect();
-        self.findings.retain(|_, shown| shown.task != task);
-        keys
+        withdraw(&mut self.findings, |_, shown| shown.task == task)
     }
 
     /// Forgets what the tasks about a document have found in others that are not open: the keys of those.
     pub(super) fn clear_unopened(&mut self, about: &str) -> Vec<String> {
         let (tasks, documents) = (&self.tasks, &self.documents);
         let of_it = |shown: &Published| tasks.get(&shown.task).is_some_and(|entry| entry.key == about);
-        let gone = self.findings.iter().filter(|(key, shown)| of_it(shown) && documents.get(key).is_none());
-        let gone: Vec<String> = gone.map(|(key, _)| key.clone()).collect();
-        self.findings.retain(|key, _| !gone.contains(key));
-        gone
+        withdraw(&mut self.findings, |key, shown| of_it(shown) && documents.get(key).is_none())
     }
+}
+
+/// Takes out the findings that go: the keys of their documents.
+fn withdraw(
+    findings: &mut BTreeMap<String, Published>,
+    goes: impl Fn(&str, &Published) -> bool,
+) -> Vec<String> {
+    let gone = findings.iter().filter(|(key, shown)| goes(key, shown));
+    let gone: Vec<String> = gone.map(|(key, _)| key.clone()).collect();
+    findings.retain(|key, _| !gone.contains(key));
+    gone
 }
 
 impl Entry {

@@ -96,7 +96,7 @@ where
 
 /// The URI of the document that a message is about, if it can be read.
 fn document(request: &Request) -> Option<String> {
-    Some(request.params()?.pointer("/textDocument/uri")?.as_str()?.to_owned())
+    Some(request.params()?.get("textDocument")?.get("uri")?.as_str()?.to_owned())
 }
 
 /// Runs a handler up to its first wait. The answer, unless it has to be waited for.

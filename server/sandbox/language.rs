@@ -53,9 +53,7 @@ impl Language {
         };
         words.into_iter().chain(args.iter().cloned()).collect()
     }
-}
 
-impl Language {
     /// The command that compiles `file`, when its `text` is that of no program.
     pub fn build(&self, file: &str, text: &str) -> Option<Vec<String>> {
         let is_program = self.build.is_empty() || text.trim().is_empty() || text.contains(&self.entry);

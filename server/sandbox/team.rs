@@ -82,7 +82,7 @@ impl Team {
     }
 
     /// Whether workers are there, all with our key: one with another would take our orders and refuse them.
-    async fn is_alone(&self, link: &mut MultiplexedConnection) -> Result<bool, SandboxError> {
+    async fn has_workers(&self, link: &mut MultiplexedConnection) -> Result<bool, SandboxError> {
         let alive = redis::cmd("GET").arg(key("alive")).query_async(link).await;
         let alive: Option<String> = alive.map_err(unreachable)?;
         match alive {

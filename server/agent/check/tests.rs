@@ -299,6 +299,15 @@ fn a_signature_is_equal_for_equal_failures() {
     assert_ne!(signature("1 a-", "no"), signature("timeout a-", "no"));
 }
 
+fn deletions(files: &[(&str, &str)]) -> Vec<FileChange> {
+    let gone = |(path, text): &(&str, &str)| FileChange {
+        path: (*path).into(),
+        before: Some((*text).into()),
+        after: None,
+    };
+    files.iter().map(gone).collect()
+}
+
 #[test]
 fn what_a_test_names_judges_too() {
     let files = [
@@ -309,11 +318,7 @@ fn what_a_test_names_judges_too() {
         ("out/other.txt", "1"),
     ];
     let snapshot = snapshot(&files);
-    let changes: Vec<FileChange> = files
-        .iter()
-        .skip(1)
-        .map(|(path, text)| FileChange { path: (*path).into(), before: Some((*text).into()), after: None })
-        .collect();
+    let changes = deletions(&files[1..]);
     let check = choose(&snapshot, None, None, Some("a.py")).unwrap().of(&snapshot, &changes);
     let all = |is: &dyn Fn(&str) -> bool| {
         files.iter().map(|(path, _)| *path).filter(|path| is(path)).collect::<Vec<_>>()
@@ -333,10 +338,7 @@ fn what_a_command_starts_by_way_of_others_judges_too() {
         ("sum.h", ""),
     ];
     let snapshot = snapshot(&files);
-    let changes: Vec<FileChange> = files
-        .iter()
-        .map(|(path, text)| FileChange { path: (*path).into(), before: Some((*text).into()), after: None })
-        .collect();
+    let changes = deletions(&files);
     let protected = |target: Option<&str>| {
         let check = choose(&snapshot, Some("make test"), None, target).unwrap().of(&snapshot, &changes);
         let paths = files.iter().map(|(path, _)| *path).filter(|path| check.protects(path));

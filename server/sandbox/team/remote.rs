@@ -71,7 +71,7 @@ impl Remote {
     }
 
     async fn is_served(&self, link: &mut MultiplexedConnection) -> Result<(), SandboxError> {
-        if self.team.is_alone(link).await? { Ok(()) } else { Err(no_worker()) }
+        if self.team.has_workers(link).await? { Ok(()) } else { Err(no_worker()) }
     }
 
     /// Waits for room, then leaves the order.

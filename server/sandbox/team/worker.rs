@@ -34,7 +34,7 @@ pub async fn serve(
 ) -> Result<(), SandboxError> {
     let name = uuid::Uuid::new_v4().to_string();
     let mut link = team.link(PIECE).await?;
-    team.is_alone(&mut link).await?;
+    team.has_workers(&mut link).await?;
     join(&mut link, &name).await.map_err(unreachable)?;
     let pulse = tokio::spawn(live(team.clone()));
     tell(&format!("worker {name} is listening"));
