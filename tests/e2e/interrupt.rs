@@ -3,6 +3,7 @@
 use super::{PYTHON, edit};
 use crate::model_server::{Answer, ModelServer};
 use crate::support::{Running, Workspace, containers_of, docker, eventually};
+use serde_json::Value;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -90,11 +91,23 @@ fn interrupted_while_a_program_runs() {
     }
     let workspace = Workspace::new("//- /long.sh\nsleep 250\n");
     for signal in ["INT", "TERM", "HUP"] {
-        let running = workspace.start(&["run", "long.sh", "--json"]);
+        // Whoever runs the tests may have been started to outlive a terminal.
+        let mut command = workspace.command("env");
+        command.args([
+            "--default-signal=HUP",
+            env!("CARGO_BIN_EXE_opendevagent"),
+            "run",
+            "long.sh",
+            "--json",
+        ]);
+        let running = command.stdout(Stdio::piped()).spawn().expect("the program can be started");
         let pid = running.id();
         eventually("the program's container", STARTED, || (!containers_of(pid).is_empty()).then_some(()));
-        running.signal(signal);
-        assert_eq!(running.wait().exits(130).json()["error"], "cancelled", "{signal}");
+        let sent = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+        let ended = running.wait_with_output().expect("it ends");
+        let outcome: Value = serde_json::from_slice(&ended.stdout).expect("one document");
+        assert_eq!((ended.status.code(), &outcome["error"]), (Some(130), &"cancelled".into()), "{signal}");
         check_no_container(pid);
     }
 }
